@@ -1,0 +1,94 @@
+// Every failure Millrace can report, in one place. docs/errors.md lists the same codes; a test compares the two.
+
+/** Who caused a failure: logs and metrics group by it. */
+export type ErrorSource = 'downstream' | 'upstream' | 'config' | 'plugin' | 'internal';
+
+interface Failure {
+  readonly source: ErrorSource;
+  /** What a client reads when no better text is given. */
+  readonly text: string;
+}
+
+const failures = {
+  // One request.
+  PLUGIN_FAILED: { source: 'plugin', text: 'a plugin failed' },
+  PLUGIN_TIMEOUT: { source: 'plugin', text: 'a plugin did not answer in time' },
+  FAULT_INJECTED: { source: 'plugin', text: 'fault injected' },
+  LIMIT_EXCEEDED: { source: 'plugin', text: 'rate limit exceeded' },
+  LIMIT_STORE_FAILED: { source: 'plugin', text: 'failed to limit count' },
+  DENIED: { source: 'plugin', text: 'denied' },
+  COMMAND_REFUSED: { source: 'downstream', text: 'command refused on a shared route' },
+  NO_ROUTE: { source: 'config', text: 'no route' },
+  NO_UPSTREAM: { source: 'config', text: 'the route has no upstream' },
+  NO_NODE: { source: 'upstream', text: 'no healthy upstream' },
+  CONNECT_FAILED: { source: 'upstream', text: 'failed to connect to upstream' },
+  CONNECT_TIMEOUT: { source: 'upstream', text: 'connecting to upstream timed out' },
+  UPSTREAM_TIMEOUT: { source: 'upstream', text: 'upstream timeout' },
+  UPSTREAM_CLOSED: { source: 'upstream', text: 'upstream closed the connection; the command may have been executed' },
+  UPSTREAM_PROTOCOL: { source: 'upstream', text: 'upstream sent an invalid reply' },
+  UPSTREAM_HANDSHAKE: { source: 'upstream', text: 'upstream refused the handshake' },
+  UPSTREAM_BUSY: { source: 'upstream', text: 'too many requests wait for upstream' },
+  LINKS_EXHAUSTED: { source: 'upstream', text: 'no free upstream connection' },
+
+  // One connection: the reason it ended, in log and metric.
+  CLIENT_CLOSED: { source: 'downstream', text: 'the client closed the connection' },
+  CLIENT_RESET: { source: 'downstream', text: 'the client reset the connection' },
+  CLIENT_QUIT: { source: 'downstream', text: 'the client asked to close' },
+  CLIENT_SLOW: { source: 'downstream', text: 'the client reads too slowly' },
+  CLIENT_IDLE: { source: 'downstream', text: 'the client was idle too long' },
+  CLIENT_REQUEST_TIMEOUT: { source: 'downstream', text: 'the client did not finish its request in time' },
+  PROTOCOL_ERROR: { source: 'downstream', text: 'protocol error' },
+  SECURITY_ABORT: { source: 'downstream', text: 'the client spoke another protocol' },
+  TOO_MANY_CONNECTIONS: { source: 'downstream', text: 'max number of clients reached' },
+  MEMORY_LIMIT: { source: 'internal', text: 'memory limit reached' },
+  CONNECTION_REFUSED: { source: 'plugin', text: 'connection refused by a plugin' },
+  TLS_FAILED: { source: 'downstream', text: 'TLS handshake failed' },
+  REPLY_CUT: { source: 'upstream', text: 'upstream ended in the middle of a reply' },
+  ROUTE_REMOVED: { source: 'config', text: 'the route was removed' },
+  DRAINED: { source: 'config', text: 'shutting down' },
+  INTERNAL: { source: 'internal', text: 'internal error' },
+
+  // Configuration, plugins, process.
+  CONFIG_INVALID: { source: 'config', text: 'invalid configuration' },
+  CONFIG_UNREADABLE: { source: 'config', text: 'configuration could not be read' },
+  CONFIG_SHADOWED: { source: 'config', text: 'the same resource is in the store and in a file; the file wins' },
+  CONFIG_RELOADED: { source: 'config', text: 'configuration reloaded' },
+  STORE_FAILED: { source: 'internal', text: 'the configuration store failed' },
+  SETTINGS_INVALID: { source: 'config', text: 'invalid settings' },
+  LISTEN_FAILED: { source: 'config', text: 'could not listen' },
+  MODULE_FAILED: { source: 'plugin', text: 'a plugin or protocol file could not be loaded' },
+  MODULE_RELOADED: { source: 'plugin', text: 'a plugin or protocol file was reloaded' },
+  NODE_DOWN: { source: 'upstream', text: 'an upstream node was left out' },
+  NODE_UP: { source: 'upstream', text: 'an upstream node was taken back' },
+  LOG_DROPPED: { source: 'internal', text: 'log records were dropped' },
+  WORKER_LOST: { source: 'internal', text: 'a worker ended or stopped answering' },
+} as const satisfies Record<string, Failure>;
+
+export type ErrorCode = keyof typeof failures;
+export const errorCodes = Object.keys(failures) as ErrorCode[];
+
+export interface ProxyErrorOptions {
+  readonly cause?: unknown;
+  /** The connection must close after this answer was written: nothing valid can follow. */
+  readonly close?: boolean;
+}
+
+/**
+ * A failure of Millrace's own (a server's error reply is a reply, not this). `message` is what the client reads;
+ * `cause` goes to the log only. Doors encode it: the redis door as an error reply, an HTTP door as status and body.
+ */
+export class ProxyError extends Error {
+  readonly code: ErrorCode;
+  readonly close: boolean;
+
+  constructor(code: ErrorCode, text: string = failures[code].text, options: ProxyErrorOptions = {}) {
+    super(text, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = 'ProxyError';
+    this.code = code;
+    this.close = options.close ?? false;
+  }
+
+  get source(): ErrorSource {
+    return failures[this.code].source;
+  }
+}
