@@ -1,0 +1,133 @@
+// What has happened to an address: running state, shared by all upstreams that name it. It outlives reloads,
+// so that links, counts and health do. What the configuration says about it (weight, priority) is a
+// Candidate's.
+import { isIP, type LookupFunction, type TcpNetConnectOpts } from 'node:net';
+import { Health, type HealthOptions } from './health.ts';
+import type { Resolver } from './resolve.ts';
+import { tcpProbe } from './tcp-probe.ts';
+
+export interface Closable {
+  close(): void;
+}
+
+export interface NodeOptions extends Omit<HealthOptions, 'onChange' | 'onFailed'> {
+  /** How a node that was left out is tried; default: a TCP connection. */
+  readonly probe?: (node: Node, signal: AbortSignal) => Promise<void>;
+  /** Where host names are looked up; without it each connect asks the system. */
+  readonly resolver?: Resolver;
+  /** For log (NODE_DOWN, NODE_UP) and metric. */
+  readonly onChange?: (node: Node, up: boolean, reason: string) => void;
+}
+
+export class Node {
+  /** `host:port`, an IPv6 host in brackets. */
+  readonly address: string;
+  readonly host: string;
+  readonly port: number;
+  /** What `net.connect` needs to reach the node. */
+  readonly dial: TcpNetConnectOpts & { readonly host: string; readonly lookup?: LookupFunction };
+  readonly health: Health;
+  /** What others keep per node, such as its links: closed when no upstream names the node any more. */
+  readonly attached = new Map<unknown, Closable>();
+  /** Requests under way, counted by whoever sends them; least_conn reads it. */
+  inflight = 0;
+  /** When bytes last came from the node, by the clock of whoever reads them, ms; 0: never. */
+  lastReply = 0;
+
+  constructor(host: string, port: number, options: NodeOptions = {}) {
+    const { probe = tcpProbe, resolver, onChange, ...health } = options;
+    this.address = addressOf(host, port);
+    this.host = host;
+    this.port = port;
+    const named = resolver !== undefined && isIP(host) === 0;
+    this.dial = named ? { host, port, lookup: resolver.lookup } : { host, port };
+    this.health = new Health((signal) => probe(this, signal), {
+      ...health,
+      onChange: (up, reason) => onChange?.(this, up, reason),
+      ...(named ? { onFailed: (cause: unknown) => resolver.failed(host, addressIn(cause)) } : {}),
+    });
+    if (named) this.attached.set(resolver, resolver.track(host));
+  }
+
+  get available(): boolean {
+    return this.health.available;
+  }
+
+  close(): void {
+    this.health.close();
+    const things = [...this.attached.values()];
+    this.attached.clear();
+    const failures: unknown[] = [];
+    for (const thing of things) {
+      try {
+        thing.close();
+      } catch (failure) {
+        failures.push(failure);
+      }
+    }
+    if (failures.length === 0) return;
+    throw new AggregateError(failures, `node ${this.address} could not be closed cleanly`);
+  }
+}
+
+/** Address → node, counted: a node is there while at least one upstream names it. */
+export class NodeTable implements Iterable<Node> {
+  readonly #options: NodeOptions;
+  readonly #entries = new Map<string, { readonly node: Node; users: number }>();
+
+  constructor(options: NodeOptions = {}) {
+    this.#options = options;
+  }
+
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  get(address: string): Node | undefined {
+    return this.#entries.get(address)?.node;
+  }
+
+  /** The node of this address, made when it is new. Each call is owed one `release`. */
+  acquire(host: string, port: number): Node {
+    const address = addressOf(host, port);
+    const entry = this.#entries.get(address);
+    if (entry !== undefined) {
+      entry.users++;
+      return entry.node;
+    }
+    const node = new Node(host, port, this.#options);
+    this.#entries.set(address, { node, users: 1 });
+    return node;
+  }
+
+  /** Gives back one `acquire`; after the last one the node and all that is attached to it is closed. */
+  release(node: Node): void {
+    const entry = this.#entries.get(node.address);
+    if (entry?.node !== node) throw new Error(`node ${node.address} was released too often`);
+    if (--entry.users > 0) return;
+    this.#entries.delete(node.address);
+    node.close();
+  }
+
+  *[Symbol.iterator](): Iterator<Node> {
+    for (const { node } of this.#entries.values()) yield node;
+  }
+
+  close(): void {
+    const entries = [...this.#entries.values()];
+    this.#entries.clear();
+    for (const { node } of entries) node.close();
+  }
+}
+
+/** `host:port`, with brackets around an IPv6 host. */
+export function addressOf(host: string, port: number): string {
+  return isIP(host) === 6 ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+/** Node's connect errors carry the address that was tried; a ProxyError has them as its cause. */
+function addressIn(cause: unknown): string | undefined {
+  if (!(cause instanceof Error)) return undefined;
+  if ('address' in cause && typeof cause.address === 'string') return cause.address;
+  return addressIn(cause.cause);
+}
