@@ -1,4 +1,4 @@
-// Counters, gauges and histograms of one worker. A series is resolved to an index when configuration is compiled;
+// Counters, gauges, histograms of one worker. A series becomes an index when configuration is compiled, and
 // counting is adding to a typed array. Snapshots of all workers are joined when somebody reads the page.
 import { cellBuckets, cellCount, cellOf, defaultBounds, quantile } from './histogram.ts';
 
@@ -133,13 +133,19 @@ export class Metrics {
   }
 
   snapshot(): MetricsSnapshot {
-    return [...this.#families.values()].map(({ name, help, type, bounds, merge, series, buckets }) => ({
-      name, help, type, bounds, merge,
-      series: [...series.values()].map(({ id, labels, index }) => (buckets === null
-        ? { id, labels, value: this.#values[index]! }
-        // In ms inside, in seconds on the page.
-        : { id, labels, value: this.#values[index]! / 1000, counts: this.#counts(index, buckets, bounds.length) })),
-    }));
+    return [...this.#families.values()].map((family) => {
+      const { name, help, type, bounds, merge } = family;
+      const series = [...family.series.values()].map((each) => this.#shown(each));
+      return { name, help, type, bounds, merge, series };
+    });
+  }
+
+  #shown({ id, labels, index, family }: Series): SeriesSnapshot {
+    const value = this.#values[index]!;
+    if (family.buckets === null) return { id, labels, value };
+    // In ms inside, in seconds on the page.
+    const counts = this.#counts(index, family.buckets, family.bounds.length);
+    return { id, labels, value: value / 1000, counts };
   }
 
   #counts(index: number, buckets: Uint8Array, bounds: number): Float64Array {
