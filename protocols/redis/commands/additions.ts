@@ -22,7 +22,8 @@ const connection = ['noscript', 'loading', 'stale'];
 const inquiry = ['loading', 'stale'];
 
 type Row = readonly [
-  name: string, arity: number, flags: readonly string[], keys?: readonly KeySpec[], request?: string, response?: string,
+  name: string, arity: number, flags: readonly string[],
+  keys?: readonly KeySpec[], request?: string, response?: string,
 ];
 
 // Redis 7.2 to 8.x, from the servers' published command lists.
@@ -58,14 +59,18 @@ const redis: readonly Row[] = [
   ['xackdel', -6, fastWrite, one], ['xdelex', -5, fastWrite, one], ['xcfgset', -2, fastWrite, one],
   ['xidmprecord', 5, fastGrowing, one], ['xnack', -7, fastWrite, one],
   ['arcount', 2, fastRead, one], ['ardel', -3, fastWrite, one], ['ardelrange', -4, write, one],
-  ['arget', 3, fastRead, one], ['argetrange', 4, read, one], ['argrep', -6, read, one], ['arinfo', -2, read, one],
+  ['arget', 3, fastRead, one], ['argetrange', 4, read, one], ['argrep', -6, read, one],
+  ['arinfo', -2, read, one],
   ['arinsert', -3, fastGrowing, one], ['arlastitems', -3, read, one], ['arlen', 2, fastRead, one],
   ['armget', -3, fastRead, one], ['armset', -4, fastGrowing, one], ['arnext', 2, fastRead, one],
-  ['arop', -5, read, one], ['arring', -4, growing, one], ['arscan', -4, read, one], ['arseek', 3, fastWrite, one],
+  ['arop', -5, read, one], ['arring', -4, growing, one], ['arscan', -4, read, one],
+  ['arseek', 3, fastWrite, one],
   ['arset', -4, fastGrowing, one],
-  ['vadd', -5, growing, one], ['vcard', 2, fastRead, one], ['vdim', 2, fastRead, one], ['vemb', -3, fastRead, one],
+  ['vadd', -5, growing, one], ['vcard', 2, fastRead, one], ['vdim', 2, fastRead, one],
+  ['vemb', -3, fastRead, one],
   ['vgetattr', 3, fastRead, one], ['vinfo', 2, fastRead, one], ['vismember', 3, read, one],
-  ['vlinks', -3, fastRead, one], ['vrandmember', -2, read, one], ['vrange', -4, read, one], ['vrem', 3, write, one],
+  ['vlinks', -3, fastRead, one], ['vrandmember', -2, read, one], ['vrange', -4, read, one],
+  ['vrem', 3, write, one],
   ['vsetattr', 4, fastWrite, one], ['vsim', -4, read, one],
 ];
 
@@ -90,14 +95,16 @@ const valkey: readonly Row[] = [
 const sentinel: readonly Row[] = [['sentinel', -2, ['admin']]];
 
 // JSON, search, probabilistic and time series modules: by the key's place, then by what they do.
-const words = (prefix: string, names: string): string[] => names.split(' ').map((name) => `${prefix}.${name}`);
+const words = (prefix: string, names: string): string[] =>
+  names.split(' ').map((name) => `${prefix}.${name}`);
 const rows = (names: readonly string[], flags: readonly string[], keys: readonly KeySpec[]): Row[] =>
   names.map((name) => [name, keys.length === 0 ? -1 : -2, flags, keys]);
 
 const modules: readonly Row[] = [
   ...rows(words('json', 'arrindex arrlen get objkeys objlen resp strlen type'), read, one),
   ...rows(words('json', 'arrpop arrtrim clear del forget'), write, one),
-  ...rows(words('json', 'arrappend arrinsert merge numincrby nummultby numpowby set strappend toggle'), growing, one),
+  ...rows(words('json', 'arrappend arrinsert merge numincrby nummultby numpowby set strappend toggle'),
+    growing, one),
   ...rows(['json.mget'], read, [range(1, -2)]),
   ...rows(['json.mset'], growing, [range(1, -1, 3)]),
   // JSON.DEBUG MEMORY key
@@ -110,7 +117,8 @@ const modules: readonly Row[] = [
   ...rows(words('cms', 'info query'), read, one),
   ...rows(words('cms', 'incrby initbydim initbyprob'), growing, one),
   ...rows(['cms.merge', 'tdigest.merge'], [...growing, 'movablekeys'], intoNumbered),
-  ...rows(words('tdigest', 'byrank byrevrank cdf info max min quantile rank revrank trimmed_mean'), read, one),
+  ...rows(words('tdigest', 'byrank byrevrank cdf info max min quantile rank revrank trimmed_mean'),
+    read, one),
   ...rows(words('tdigest', 'add create reset'), growing, one),
   ...rows(words('topk', 'count info list query'), read, one),
   ...rows(words('topk', 'add incrby reserve'), growing, one),
@@ -125,11 +133,10 @@ const modules: readonly Row[] = [
   // These choose series by label, so no key is named.
   ...rows(words('ts', 'mget mrange mrevrange queryindex querylabels'), read, none),
   // The first argument of most FT commands is an index, a dictionary or an alias: not a key.
-  ...rows(words('ft', 'aggregate cursor dictdump explain explaincli hybrid info profile search spellcheck syndump'),
-    read, none),
-  ...rows(words('ft', 'tagvals aliaslist _list'), read, none),
-  ...rows(words('ft', 'aliasadd aliasdel aliasupdate alter config create dictadd dictdel drop dropindex synupdate'),
-    growing, none),
+  ...rows(words('ft', 'aggregate cursor dictdump explain explaincli hybrid info profile search'), read, none),
+  ...rows(words('ft', 'spellcheck syndump tagvals aliaslist _list'), read, none),
+  ...rows(words('ft', 'aliasadd aliasdel aliasupdate alter config create'), growing, none),
+  ...rows(words('ft', 'dictadd dictdel drop dropindex synupdate'), growing, none),
   ...rows(words('ft', 'sugget suglen'), read, one),
   ...rows(words('ft', 'sugadd sugdel'), growing, one),
 ];

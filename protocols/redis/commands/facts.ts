@@ -2,9 +2,9 @@
 
 /**
  * Where keys stand, in the terms of Redis' key specifications; index 0 is the command name.
- * Search begins at `index`, or behind the word `keyword` looked for from `from` (negative: from the end backwards).
- * Then either a range up to `last` (from the begin; negative: from the end; `limit` n: the first 1/n of the rest), or
- * a number of keys written `count` behind the begin with the first key `first` behind it.
+ * Search begins at `index`, or behind the word `keyword` looked for from `from` (negative: from the end
+ * backwards). Then either a range up to `last` (from the begin; negative: from the end; `limit` n: the first
+ * 1/n of the rest), or a number of keys written `count` behind the begin, the first key `first` behind it.
  */
 export interface KeySpec {
   readonly index?: number;

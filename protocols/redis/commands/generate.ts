@@ -1,6 +1,7 @@
-// Writes table.json from what a live server says about its own commands: node protocols/redis/commands/generate.ts
-// Facts only (names, arity, flags, key positions, routing tips). Meant for Redis 7.0.15, the oldest server with key
-// specs that we support; what newer servers add stands in additions.ts, where each row has its reason.
+// Writes table.json from what a live server says about its own commands.
+// Run: node protocols/redis/commands/generate.ts (takes redis-server from PATH).
+// Facts only: names, arity, flags, key positions, routing tips. What newer servers add is in additions.ts.
+// The casts are the shape of COMMAND's reply since Redis 7.0.
 import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
@@ -17,9 +18,8 @@ const command = 'node protocols/redis/commands/generate.ts';
 async function main(): Promise<void> {
   const port = await freePort();
   const dir = mkdtempSync(join(tmpdir(), 'millrace-commands-'));
-  const server = spawn('redis-server', ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--dir', dir], {
-    stdio: 'ignore',
-  });
+  const options = ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--dir', dir];
+  const server = spawn('redis-server', options, { stdio: 'ignore' });
   const exited = new Promise<void>((resolve) => server.once('exit', () => resolve()));
   try {
     const socket = await open(port);
@@ -35,7 +35,7 @@ async function main(): Promise<void> {
 }
 
 function write(version: string, rows: readonly Resp[]): void {
-  const commands = rows.flatMap(facts).sort((a, b) => (a.name < b.name ? -1 : 1));
+  const commands = rows.flatMap(facts).toSorted((a, b) => (a.name < b.name ? -1 : 1));
   const lines = commands.map((row) => `    ${JSON.stringify(row)}`).join(',\n');
   const head = `  "server": "redis ${version}",\n  "regenerate": "${command}",`;
   writeFileSync(file, `{\n${head}\n  "commands": [\n${lines}\n  ]\n}\n`);
@@ -139,7 +139,8 @@ function parse(text: string, start: number): { value: Resp; end: number } | null
     case ':': return { value: size, end };
     case '$':
       if (size < 0) return { value: null, end };
-      return text.length < end + size + 2 ? null : { value: text.slice(end, end + size), end: end + size + 2 };
+      end += size + 2;
+      return text.length < end ? null : { value: text.slice(eol + 2, end - 2), end };
     case '*': {
       const list: Resp[] = [];
       for (let i = 0; i < size; i++) {

@@ -1,5 +1,5 @@
-// From the bytes of a name to its number without making a string: open addressing over a hash of length and four
-// bytes, then a comparison byte by byte. Letters compare without case.
+// From the bytes of a name to its number without making a string: open addressing over a hash of length and
+// four bytes, then a comparison byte by byte. Letters compare without case.
 
 const upper = new Uint8Array(256).map((_, byte) => (byte >= 0x61 && byte <= 0x7a ? byte - 0x20 : byte));
 

@@ -56,11 +56,13 @@ export const overrides: readonly Row[] = [
   ['migrate', 'harmful', 'moves keys away, to an address of the client\'s choice'],
   ['client|kill client|pause client|unpause client|unblock', 'harmful', 'hits the links of all clients'],
   ['script|kill function|kill', 'harmful', 'kills a script that another client runs'],
-  ['cluster|addslots cluster|addslotsrange cluster|bumpepoch cluster|delslots cluster|delslotsrange cluster|failover'
-    + ' cluster|flushslot cluster|flushslots cluster|forget cluster|meet cluster|migration cluster|migrateslots'
-    + ' cluster|cancelslotmigrations cluster|replicate cluster|reset cluster|saveconfig cluster|set-config-epoch'
-    + ' cluster|setslot cluster|', 'harmful', 'changes the cluster under all clients'],
+  ['cluster|addslots cluster|addslotsrange cluster|delslots cluster|delslotsrange cluster|setslot'
+    + ' cluster|flushslot cluster|flushslots cluster|migration cluster|migrateslots'
+    + ' cluster|cancelslotmigrations cluster|failover cluster|forget cluster|meet cluster|replicate'
+    + ' cluster|reset cluster|saveconfig cluster|bumpepoch cluster|set-config-epoch cluster|', 'harmful',
+    'changes the cluster under all clients'],
   ['sflush trimslots', 'harmful', 'part of a slot migration: drops the keys of whole slots'],
 
-  ['sync psync replconf cluster|syncslots', 'replication', 'the connection stops speaking requests and replies'],
+  ['sync psync replconf cluster|syncslots', 'replication',
+  'the connection stops speaking requests and replies'],
 ];

@@ -1,5 +1,6 @@
-// Redis' commands as the proxy sees them, by number. The table joins what a server says (table.json), what newer
-// servers add (additions.ts) and how we treat them (overrides.ts).
+// Redis' commands as the proxy sees them, by number. The table joins what a server says (table.json), what
+// newer servers add (additions.ts) and how we treat them (overrides.ts).
+import type { Argument } from './arguments.ts';
 import { additions } from './additions.ts';
 import type { CommandFacts, KeySpec } from './facts.ts';
 import { NameIndex } from './name-index.ts';
@@ -51,8 +52,8 @@ const codes = {
 const mayBlock = new Set(['xread', 'xreadgroup', 'ts.read']);
 
 // Asked most, so they get the places in the index that need one probe.
-const frequent = ['get', 'set', 'del', 'incr', 'expire', 'hget', 'hset', 'hgetall', 'exists', 'mget', 'lpush', 'rpop',
-  'sadd', 'zadd', 'ttl', 'eval', 'evalsha', 'ping', 'publish', 'xadd', 'setex'];
+const frequent = ['get', 'set', 'del', 'incr', 'expire', 'hget', 'hset', 'hgetall', 'exists', 'mget', 'lpush',
+  'rpop', 'sadd', 'zadd', 'ttl', 'eval', 'evalsha', 'ping', 'publish', 'xadd', 'setex'];
 
 const treatmentOf = new Map<string, Treatment>(
   overrides.flatMap(([names, treatment]) => names.split(' ').map((name) => [name, treatment] as const)),
@@ -62,12 +63,15 @@ const treatmentOf = new Map<string, Treatment>(
 export const commands: readonly Command[] = build();
 
 const top = commands.filter((command) => command.id !== UNKNOWN && !command.name.includes('|'));
-const rank = (command: Command): number => (frequent.indexOf(command.name) + frequent.length + 1) % (frequent.length + 1);
+const rank = (command: Command): number =>
+  (frequent.indexOf(command.name) + frequent.length + 1) % (frequent.length + 1);
 const index = new NameIndex(
   top.toSorted((a, b) => rank(a) - rank(b)).map((command) => [command.name, command.id]),
 );
 const subindexes: readonly (NameIndex | null)[] = commands.map((command) =>
-  command.subcommands === null ? null : new NameIndex([...command.subcommands].map(([name, { id }]) => [name, id])));
+  command.subcommands === null
+    ? null
+    : new NameIndex([...command.subcommands].map(([name, { id }]) => [name, id])));
 
 /** Treatment code per number, with CONTAINER and MAY_BLOCK where the number alone does not decide. */
 export const treatments: Uint8Array = Uint8Array.from(commands, (command) => {
@@ -90,6 +94,14 @@ export function subcommandTreatment(container: number, subcommand: number): numb
   return subcommand === UNKNOWN ? codes[commands[container]!.treatment] : treatments[subcommand]!;
 }
 
+/** The subcommand that a call of a container names, or the command itself. */
+export function named(command: Command, argumentCount: number, argument: Argument): Command {
+  if (command.subcommands === null || argumentCount < 2) return command;
+  const word = argument(1);
+  const id = lookupSubcommand(command.id, word, 0, word.length);
+  return id === UNKNOWN ? command : commands[id]!;
+}
+
 /** The command called `name` (`get`, `client|kill`), in any case; the unknown command when there is none. */
 export function commandNamed(name: string): Command {
   const [container = '', subcommand] = name.split('|', 2);
@@ -102,7 +114,7 @@ export function commandNamed(name: string): Command {
 
 function build(): Command[] {
   const known = table.commands as readonly CommandFacts[];
-  const facts = [...known, ...additions].sort((a, b) => (a.name < b.name ? -1 : 1));
+  const facts = [...known, ...additions].toSorted((a, b) => (a.name < b.name ? -1 : 1));
   const list: Command[] = [{
     id: UNKNOWN, name: '', arity: 0, flags: new Set(), readonly: false, treatment: 'stateful',
     requestPolicy: null, responsePolicy: null, subcommands: null, keySpecs: [],
@@ -126,7 +138,9 @@ function describe(row: CommandFacts, id: number, subcommands: ReadonlyMap<string
   const unlisted = subcommands === null || row.name === 'command' ? 'shared' : 'stateful';
   const listed = treatmentOf.get(subcommands === null ? row.name : `${row.name}|`);
   return {
-    id, name: row.name, arity: row.arity, flags, readonly: flags.has('readonly'), treatment: listed ?? unlisted,
-    requestPolicy: row.request ?? null, responsePolicy: row.response ?? null, subcommands, keySpecs: row.keys ?? [],
+    id, name: row.name, arity: row.arity, flags, readonly: flags.has('readonly'),
+    treatment: listed ?? unlisted,
+    requestPolicy: row.request ?? null, responsePolicy: row.response ?? null,
+    subcommands, keySpecs: row.keys ?? [],
   };
 }
