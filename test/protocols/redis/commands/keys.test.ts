@@ -123,7 +123,8 @@ test('there is no command whose key specifications we can\'t follow', () => {
 
 test('random arguments never throw nor give an index that is not there', () => {
   const word = fc.constantFrom('1', '2', '3', '0', '-1', 'k', '', 'STREAMS', 'block', 'COUNT', 'GROUP',
-    'STORE', 'BY', 'get', 'KEYS', 'AUTH', 'AUTH2', 'LIMIT', 'usage', 'encoding', 'create', '999999999', '9'.repeat(40));
+    'STORE', 'BY', 'get', 'KEYS', 'AUTH', 'AUTH2', 'LIMIT', 'usage', 'encoding', 'create', '999999999',
+    '9'.repeat(40));
   const argument = fc.oneof(
     word.map((text) => Buffer.from(text)),
     fc.uint8Array({ maxLength: 12 }).map((bytes) => Buffer.from(bytes)),
