@@ -22,7 +22,8 @@ export const overrides: readonly Row[] = [
   ['blpop brpop brpoplpush blmove blmovem blmpop bzpopmin bzpopmax bzmpop', 'blocking',
     'stops everything behind it on its connection until it is served or times out'],
   ['xread xreadgroup ts.read', 'blocking', 'waits, but only with BLOCK: without it they are shared'],
-  ['wait waitaof', 'blocking', 'waits for replicas or the disk; what for is counted per connection'],
+  // On an idle own link WAIT answers at once that all replicas have it [7.0.15]: send a PING before it.
+  ['wait waitaof', 'blocking', 'waits for what the server had written at its connection\'s last command'],
 
   ['multi exec discard', 'transaction', 'queued commands belong to one connection'],
   ['watch unwatch', 'transaction', 'watched keys belong to one connection'],
