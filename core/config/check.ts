@@ -1,0 +1,206 @@
+// Everything that can be wrong with one resource, found before it is written or used: shape, meaning, references.
+import { isIPv6 } from 'node:net';
+import {
+  compileSchema, isAddressOrCidr, isForbiddenName, nest, problem, type At, type Problem, type Validator,
+} from '../schema.ts';
+import { show } from '../problem.ts';
+import { kindNames, kinds, type Kind, type Value } from './resource.ts';
+import { idSchema } from './schemas/naming.ts';
+
+/** What the checks must know of plugins, protocols and other resources; the composition root fills it in. */
+export interface References {
+  /** Undefined: no plugin of this name. Gets the whole configuration, `_meta` included. */
+  checkPlugin(name: string, conf: Value): readonly Problem[] | undefined;
+  /** Undefined: no plugin of this name. */
+  checkMetadata(name: string, conf: Value): readonly Problem[] | undefined;
+  /** Undefined: no protocol of this name. */
+  checkProtocol(name: string, conf: Value): readonly Problem[] | undefined;
+  checkExpression(expression: unknown): readonly Problem[];
+  /** Another resource as it will be after the write. Absent: references to resources are not checked. */
+  resource?(kind: Kind, id: string): Value | undefined;
+}
+
+export function checkResource(kind: Kind, id: string, value: unknown, references: References): Problem[] {
+  const wrongId = checkId(kind, id);
+  if (wrongId.length > 0) return wrongId;
+  const shape = validators[kind](value);
+  if (shape.length > 0) return shape;
+  const known = value as Value;
+  if (known['id'] !== undefined && String(known['id']) !== id) {
+    return [problem(['id'], `"${id}"`, show(known['id']), `wrong ${kinds[kind].singular} id`)];
+  }
+  return rules[kind](id, known, references);
+}
+
+export function checkId(kind: Kind, id: unknown): Problem[] {
+  const { singular } = kinds[kind];
+  if (id === undefined || id === '') return [problem(['id'], 'an id', 'nothing', `missing ${singular} id`)];
+  // `.` and `..` would vanish from a URL before anybody sees them.
+  if (typeof id === 'string' && (isForbiddenName(id) || id === '.' || id === '..')) {
+    return [problem(['id'], 'another id', show(id))];
+  }
+  return nest(['id'], checkIdShape(id));
+}
+
+/** Who still uses a resource that is about to be deleted; texts as in the reference. */
+export function checkUnused(kind: Kind, id: string, routes: Iterable<readonly [string, Value]>): Problem[] {
+  for (const [routeId, route] of routes) {
+    const superior = protocolOf(route)?.['superior_id'];
+    if (kind === 'stream_routes' && superior !== undefined && String(superior) === id) {
+      return [problem([], 'an unused route', 'a used one',
+        `can not delete this stream route directly, stream route [${routeId}] is still using it as superior_id`)];
+    }
+    if (kind === 'upstreams' && route['upstream_id'] !== undefined && String(route['upstream_id']) === id) {
+      return [problem([], 'an unused upstream', 'a used one',
+        `can not delete this upstream, stream_route [${routeId}] is still using it now`)];
+    }
+  }
+  return [];
+}
+
+/** References to other resources only: what a file reports as a warning, because the other may come later. */
+export function checkReferences(kind: Kind, id: string, value: Value, references: References): Problem[] {
+  if (kind !== 'stream_routes' || references.resource === undefined) return [];
+  return [...missingUpstream(value, references), ...wrongSuperior(id, value, references)];
+}
+
+const validators = Object.fromEntries(
+  kindNames.map((kind) => [kind, compileSchema(kinds[kind].schema)]),
+) as Record<Kind, Validator>;
+const checkIdShape = compileSchema(idSchema);
+
+const rules: Record<Kind, (id: string, value: Value, references: References) => Problem[]> = {
+  stream_routes: (id, route, references) => [
+    ...['remote_addr', 'server_addr'].flatMap((name) => wrongAddress(name, route[name])),
+    ...sourceOfNodes(route),
+    ...Object.entries(objectOf(route['plugins'])).flatMap(([name, conf]) => wrongPlugin(['plugins', name], name, conf, references)),
+    ...wrongProtocol(route, references),
+    ...checkReferences('stream_routes', id, route, references),
+  ],
+  upstreams: (_id, upstream) => wrongUpstream([], upstream),
+  plugin_metadata: (id, conf, references) => {
+    const { id: _same, ...rest } = conf;
+    return [...(references.checkMetadata(id, rest) ?? [unknownName([], 'plugin', id)])];
+  },
+};
+
+function wrongAddress(name: string, value: unknown): Problem[] {
+  if (value === undefined || isAddressOrCidr(String(value))) return [];
+  const expected = 'IPv4 or IPv6 address or CIDR';
+  return [problem([name], expected, show(value), `invalid ${name}: ${show(value).slice(1, -1)}, expected ${expected}`)];
+}
+
+function sourceOfNodes(route: Value): Problem[] {
+  if (route['upstream'] !== undefined) return wrongUpstream(['upstream'], objectOf(route['upstream']));
+  if (route['upstream_id'] !== undefined) return [];
+  return [problem(['upstream'], 'upstream or upstream_id', 'neither')];
+}
+
+function wrongProtocol(route: Value, references: References): Problem[] {
+  const protocol = protocolOf(route);
+  if (protocol === undefined) return [];
+  const name = String(protocol['name']);
+  const found = references.checkProtocol(name, objectOf(protocol['conf']));
+  const problems = found === undefined
+    ? [unknownName(['protocol', 'name'], 'protocol', name)] : nest(['protocol', 'conf'], found);
+  const loggers = (protocol['logger'] ?? []) as readonly Value[];
+  return [...problems, ...loggers.flatMap((logger, index) => wrongLogger(['protocol', 'logger', index], logger, references))];
+}
+
+function wrongLogger(at: At, logger: Value, references: References): Problem[] {
+  const filter = logger['filter'];
+  const conf = logger['conf'] ?? {};
+  const name = String(logger['name']);
+  const found = references.checkPlugin(name, objectOf(conf));
+  return [
+    ...(found === undefined ? [unknownName([...at, 'name'], 'plugin', name)] : nest([...at, 'conf'], found)),
+    ...(Array.isArray(filter) && filter.length > 0 ? nest([...at, 'filter'], references.checkExpression(filter)) : []),
+  ];
+}
+
+function wrongPlugin(at: At, name: string, conf: unknown, references: References): Problem[] {
+  const found = references.checkPlugin(name, objectOf(conf));
+  return found === undefined ? [unknownName(at, 'plugin', name)] : nest(at, found);
+}
+
+function unknownName(at: At, what: 'plugin' | 'protocol', name: string): Problem {
+  return problem(at, `a known ${what}`, show(name), `unknown ${what} [${name.slice(0, 128)}]`);
+}
+
+function wrongUpstream(at: At, upstream: Value): Problem[] {
+  const problems: Problem[] = [];
+  if (upstream['nodes'] === undefined && upstream['type'] !== 'memory') {
+    problems.push(problem(['nodes'], 'object of "host:port": weight, or array of nodes', 'nothing'));
+  }
+  if (upstream['type'] === 'chash' && upstream['key'] === undefined) {
+    problems.push(problem(['key'], 'what chash hashes, such as remote_addr', 'nothing',
+      'missing key: type chash expects one, such as remote_addr'));
+  }
+  const nodes = upstream['nodes'];
+  if (Array.isArray(nodes)) {
+    problems.push(...nodes.flatMap((node: Value, index) => wrongHost(['nodes', index, 'host'], String(node['host']))));
+  } else {
+    problems.push(...Object.keys(objectOf(nodes)).flatMap(wrongNodeName));
+  }
+  return nest(at, problems);
+}
+
+/** `host:port` or `[v6]:port`, taken apart; null when it is neither. */
+export function parseNodeName(name: string): { host: string; port: number } | null {
+  const parts = /^(\[[0-9A-Fa-f:.]+\]|[^:[\]\s]+):(\d{1,9})$/.exec(name);
+  return parts === null ? null : { host: parts[1] ?? '', port: Number(parts[2]) };
+}
+
+function wrongNodeName(name: string): Problem[] {
+  const at: At = ['nodes', name];
+  const parts = parseNodeName(name);
+  if (parts === null) {
+    return isIPv6(name) || isIPv6(name.replace(/:\d+$/, ''))
+      ? wrongHost(at, name) : [problem(at, '"host:port": weight', show(name))];
+  }
+  if (parts.port < 1 || parts.port > 65535) {
+    return [problem(at, 'port 1..65535', String(parts.port), `invalid port ${parts.port}, expected 1..65535`)];
+  }
+  return wrongHost(at, parts.host);
+}
+
+function wrongHost(at: At, host: string): Problem[] {
+  const bare = /^\[(.*)\]$/.exec(host)?.[1];
+  if (bare !== undefined) return isIPv6(bare) ? [] : [problem(at, 'IPv6 address in brackets', show(host))];
+  if (host.includes(':')) {
+    return [problem(at, 'IPv6 address in brackets', show(host),
+      `IPv6 address must be enclosed with '[' and ']', got ${show(host)}`)];
+  }
+  return /^[A-Za-z0-9._-]+$/.test(host) ? [] : [problem(at, 'host name or IP address', show(host))];
+}
+
+function missingUpstream(route: Value, references: References): Problem[] {
+  const id = route['upstream_id'];
+  if (id === undefined || references.resource?.('upstreams', String(id)) !== undefined) return [];
+  return [problem(['upstream_id'], 'the id of an upstream', show(id),
+    `failed to fetch upstream info by upstream id [${String(id)}], response code: 404`)];
+}
+
+function wrongSuperior(id: string, route: Value, references: References): Problem[] {
+  const protocol = protocolOf(route);
+  const superiorId = protocol?.['superior_id'];
+  if (protocol === undefined || superiorId === undefined) return [];
+  const at: At = ['protocol', 'superior_id'];
+  const wrong = (text: string): Problem[] => [problem(at, 'another route of the same protocol', show(superiorId), text)];
+  if (String(superiorId) === id) return wrong('stream route can not set itself as superior_id');
+  const superior = references.resource?.('stream_routes', String(superiorId));
+  if (superior === undefined) return wrong(`failed to fetch stream routes[${String(superiorId)}], response code: 404`);
+  const theirs = protocolOf(superior)?.['name'];
+  if (theirs === protocol['name']) return [];
+  return wrong(`protocol mismatch: subordinate protocol [${String(protocol['name'])}] does not match `
+    + `superior protocol [${String(theirs ?? 'none')}]`);
+}
+
+function protocolOf(route: Value): Value | undefined {
+  return route['protocol'] === undefined ? undefined : objectOf(route['protocol']);
+}
+
+// Shape was checked by schema before: what is not an object here is absent.
+function objectOf(value: unknown): Value {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? value as Value : {};
+}

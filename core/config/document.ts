@@ -1,0 +1,169 @@
+// A configuration text (YAML or JSON) as a value that remembers where everything stands.
+import {
+  isMap, isScalar, isSeq, LineCounter, parseDocument, visit,
+  type Document, type Node, type Scalar, type YAMLError,
+} from 'yaml';
+import { cut, problem, type At, type Problem } from '../problem.ts';
+import { substitute, type Environment } from './environment.ts';
+
+export interface Position {
+  readonly line: number;
+  readonly column: number;
+}
+
+export interface ParsedDocument {
+  readonly value: unknown;
+  /** Where the value at this place, or the nearest one around it, stands. */
+  locate(at: At): Position;
+  /** Variables without a value: the document is usable except for these places. */
+  readonly problems: readonly Problem[];
+}
+
+/** A text that is not YAML or JSON at all, or not safely. */
+export class Unreadable extends Error {
+  readonly position: Position;
+
+  constructor(message: string, position: Position = { line: 1, column: 1 }) {
+    super(message);
+    this.name = 'Unreadable';
+    this.position = position;
+  }
+}
+
+/** Larger texts are refused unread. */
+export const largestDocument = 16 * 1024 * 1024;
+// Enough for shared snippets; ten nested aliases of ten would be 10^10 nodes.
+const mostAliases = 100;
+
+/** Throws Unreadable. */
+export function readDocument(text: string, format: 'yaml' | 'json', environment: Environment): ParsedDocument {
+  if (text.length > largestDocument) throw new Unreadable(`expected at most ${largestDocument} bytes, got ${text.length}`);
+  const lines = new LineCounter();
+  const document = parse(text, lines);
+  if (format === 'json') refuseBadJson(text, document.errors, lines);
+  else refuseBadYaml(document.errors, lines);
+  const missing = replaceVariables(document, format, environment);
+  return {
+    value: toValue(document),
+    locate: (at) => position(lines, nodeOffset(document.contents, at)),
+    problems: missing.map(({ offset, variable }) => problem(
+      pathTo(document.contents, offset), 'a set environment variable', variable, `environment variable ${variable} is not set`)),
+  };
+}
+
+function parse(text: string, lines: LineCounter): Document.Parsed {
+  try {
+    return parseDocument(text, {
+      lineCounter: lines, uniqueKeys: true, strict: true, prettyErrors: false, version: '1.2', schema: 'core',
+      logLevel: 'silent',
+    });
+  } catch (error) {
+    // The reader recurses: thousands of opening brackets exhaust the stack.
+    throw new Unreadable(error instanceof RangeError ? 'nested too deeply' : (error as Error).message);
+  }
+}
+
+function refuseBadYaml(errors: readonly YAMLError[], lines: LineCounter): void {
+  const [first] = errors;
+  if (first !== undefined) throw new Unreadable(first.message, position(lines, first.pos[0]));
+}
+
+// JSON.parse decides what is JSON. YAML's reader, which takes any JSON, adds the duplicate keys that JSON.parse hides.
+function refuseBadJson(text: string, errors: readonly YAMLError[], lines: LineCounter): void {
+  try {
+    JSON.parse(text);
+  } catch (error) {
+    const message = (error as Error).message;
+    const cutOff = /end of JSON|Unterminated/.test(message);
+    const offset = /position (\d+)/.exec(message)?.[1] ?? (cutOff ? text.length : 0);
+    // The engine's text quotes the document, which may hold secrets.
+    throw new Unreadable(cutOff ? 'unexpected end of JSON' : 'not valid JSON', position(lines, Number(offset)));
+  }
+  refuseBadYaml(errors.filter((error) => error.code === 'DUPLICATE_KEY'), lines);
+}
+
+function toValue(document: Document.Parsed): unknown {
+  try {
+    return document.toJS({ maxAliasCount: mostAliases });
+  } catch (error) {
+    throw new Unreadable((error as Error).message);
+  }
+}
+
+interface Missing { readonly offset: number; readonly variable: string }
+
+function replaceVariables(document: Document, format: 'yaml' | 'json', environment: Environment): Missing[] {
+  const missing: Missing[] = [];
+  visit(document, {
+    Scalar: (_key, node) => {
+      if (typeof node.value !== 'string') return;
+      const { text, missing: names, whole } = substitute(node.value, environment);
+      missing.push(...names.map((variable) => ({ offset: node.range?.[0] ?? 0, variable })));
+      if (text === node.value) return;
+      // An unquoted scalar that is only the placeholder is what its text would have been: `port: ${PORT}` is a number.
+      // JSON has no unquoted form, so there the whole string counts.
+      const plain = whole && (format === 'json' || node.type === 'PLAIN');
+      node.value = plain ? scalarOf(text) : text;
+    },
+  });
+  return missing;
+}
+
+/** Numbers, booleans and null as YAML reads them; anything else stays text. */
+function scalarOf(text: string): unknown {
+  const parsed = parseDocument(text, { logLevel: 'silent' });
+  const value: unknown = isScalar(parsed.contents) && parsed.errors.length === 0 ? (parsed.contents as Scalar).value : text;
+  const literal = typeof value === 'boolean' || (typeof value === 'number' && String(value) === text.trim());
+  return literal || (value === null && text !== '') ? value : text;
+}
+
+function position(lines: LineCounter, offset: number): Position {
+  const { line, col } = lines.linePos(offset);
+  return { line: Math.max(1, line), column: Math.max(1, col) };
+}
+
+function nodeOffset(root: unknown, at: At): number {
+  let node = root as Node | null;
+  let offset = node?.range?.[0] ?? 0;
+  for (const segment of at) {
+    if (isMap(node)) {
+      const pair = node.items.find((each) => String(isScalar(each.key) ? each.key.value : each.key) === String(segment));
+      if (pair === undefined) return offset;
+      offset = (pair.key as Node).range?.[0] ?? offset;
+      node = pair.value as Node | null;
+    } else if (isSeq(node)) {
+      node = (node.items[Number(segment)] ?? null) as Node | null;
+      offset = node?.range?.[0] ?? offset;
+    } else {
+      return offset;
+    }
+  }
+  // A short value is pointed at directly, a long one by its key.
+  return isScalar(node) ? node.range?.[0] ?? offset : offset;
+}
+
+/** The path of the innermost named place around an offset. */
+function pathTo(root: unknown, offset: number): At {
+  const at: (string | number)[] = [];
+  let node = root as Node | null;
+  for (;;) {
+    if (isMap(node)) {
+      const pair = node.items.find((each) => around(each.key, offset) || around(each.value, offset));
+      if (pair === undefined) return at;
+      at.push(cut(String(isScalar(pair.key) ? pair.key.value : pair.key)));
+      node = around(pair.value, offset) ? pair.value as Node | null : null;
+    } else if (isSeq(node)) {
+      const index = node.items.findIndex((each) => around(each, offset));
+      if (index === -1) return at;
+      at.push(index);
+      node = node.items[index] as Node | null;
+    } else {
+      return at;
+    }
+  }
+}
+
+function around(node: unknown, offset: number): boolean {
+  const range = (node as Node | null)?.range;
+  return range != null && range[0] <= offset && offset < range[2];
+}

@@ -1,0 +1,241 @@
+// From the text of a resources file to resources. Pure: the last good ones go in, the next good ones come out. An item
+// that is wrong keeps its last good version; a text that is wrong as a whole changes nothing.
+import { createHash } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
+import { cut, nearest, nest, problem, show, type At, type Problem } from '../problem.ts';
+import { checkId, checkReferences, checkResource, type References } from './check.ts';
+import { readDocument, Unreadable, type ParsedDocument, type Position } from './document.ts';
+import type { Environment } from './environment.ts';
+import { isKind, kindNames, kinds, type Kind, type Resource, type Value } from './resource.ts';
+import { frozenResource, type Config } from './source.ts';
+
+export interface FileProblem extends Problem, Position {
+  /** `resources.yaml:12:5: stream_routes[0].server_port: expected 1..65535, got 0` */
+  readonly located: string;
+}
+
+export interface FileReading {
+  /** The next configuration; the one that went in, itself, when nothing changed. */
+  readonly config: Config;
+  /** What was refused. */
+  readonly problems: readonly FileProblem[];
+  /** What was accepted, but has no effect or not yet. */
+  readonly warnings: readonly FileProblem[];
+  /** False: the text as a whole was refused, the configuration is the one that went in. */
+  readonly readable: boolean;
+}
+
+export interface ReadingOptions {
+  /** How the file is called in texts. */
+  readonly name: string;
+  readonly format: 'yaml' | 'json';
+  readonly environment: Environment;
+  readonly references: References;
+  /** The text before ended with `#END`: a text without it is half of one. */
+  readonly needsEnd?: boolean;
+}
+
+// Kinds of the reference that Millrace does not have (yet): their presence is no mistake of the user.
+const foreignKinds = [
+  'routes', 'services', 'consumers', 'consumer_groups', 'credentials', 'ssls', 'protos', 'global_rules', 'plugin_configs',
+  'plugins', 'secrets',
+];
+
+/** Whether the text says of itself that it is whole. */
+export function endsWithMark(text: string): boolean {
+  return /(^|\n)#END\s*$/.test(text.slice(-64));
+}
+
+export function readResources(text: string, last: Config, options: ReadingOptions): FileReading {
+  const refuse = (why: string, place: Position, at: At = []): FileReading => ({
+    config: last, readable: false, warnings: [], problems: [located(options.name, place, problem(at, '', '', why))],
+  });
+  if (options.format === 'yaml' && options.needsEnd === true && !endsWithMark(text)) {
+    return refuse('the end mark #END is missing, which the file had before: taken as half written', lastLine(text));
+  }
+  try {
+    const document = readDocument(text, options.format, options.environment);
+    const shape = wrongShape(document.value);
+    if (shape !== null) return refuse(shape.text, document.locate(shape.at), shape.at.slice(0, -1));
+    return new Reading(document, last, options).result();
+  } catch (error) {
+    if (error instanceof Unreadable) return refuse(error.message, error.position);
+    throw error;
+  }
+}
+
+/** What makes the whole file doubtful: a misspelled kind would otherwise read as "all its resources are gone". */
+function wrongShape(value: unknown): Problem | null {
+  if (value === null || value === undefined) {
+    return problem([], 'resources', 'nothing', 'expected resources, got an empty file; `stream_routes: []` means none');
+  }
+  if (typeof value !== 'object' || Array.isArray(value)) return problem([], 'an object of kinds', 'something else');
+  for (const [name, list] of Object.entries(value)) {
+    const at: At = [name];
+    if (!isKind(name)) {
+      if (foreignKinds.includes(name) || /_conf_version$/.test(name)) continue;
+      const meant = nearest(name, kindNames);
+      const hint = meant === undefined ? '' : `, did you mean "${meant}"?`;
+      return problem(at, 'known kind', name, `unknown property ${JSON.stringify(cut(name))}${hint}`);
+    }
+    if (list !== null && !Array.isArray(list)) return problem(at, 'a list', typeof list);
+  }
+  return null;
+}
+
+interface Item {
+  readonly at: At;
+  readonly id: string;
+  readonly generated: boolean;
+  readonly value: Value;
+  readonly problems: readonly Problem[];
+}
+
+class Reading {
+  readonly #document: ParsedDocument;
+  readonly #last: Config;
+  readonly #options: ReadingOptions;
+  readonly #problems: Problem[] = [];
+  readonly #warnings: Problem[] = [];
+  readonly #values: Readonly<Record<string, unknown>>;
+  readonly #listed: Readonly<Record<Kind, readonly Item[]>>;
+
+  constructor(document: ParsedDocument, last: Config, options: ReadingOptions) {
+    this.#document = document;
+    this.#last = last;
+    this.#options = options;
+    this.#values = document.value as Readonly<Record<string, unknown>>;
+    this.#listed = Object.fromEntries(kindNames.map((kind) => [kind, this.#items(kind)])) as unknown as
+      Record<Kind, readonly Item[]>;
+  }
+
+  result(): FileReading {
+    const resources = Object.fromEntries(kindNames.map((kind) => [kind, this.#kind(kind)])) as unknown as
+      Record<Kind, ReadonlyMap<string, Resource>>;
+    const same = kindNames.every((kind) => resources[kind] === this.#last.resources[kind]);
+    const config = same ? this.#last : { revision: this.#revision, resources };
+    this.#warnAboutReferences(config);
+    this.#warnAboutForeignKinds();
+    const place = (each: Problem): FileProblem => located(this.#options.name, this.#document.locate(each.at), each);
+    return { config, readable: true, problems: this.#problems.map(place), warnings: this.#warnings.map(place) };
+  }
+
+  get #revision(): number {
+    return this.#last.revision + 1;
+  }
+
+  #kind(kind: Kind): ReadonlyMap<string, Resource> {
+    const last = this.#last.resources[kind];
+    const next = new Map<string, Resource>();
+    let keepAll = false;
+    for (const item of this.#listed[kind]) {
+      const problems = this.#check(kind, item);
+      this.#problems.push(...problems);
+      const good = last.get(item.id);
+      if (problems.length === 0) next.set(item.id, this.#resource(kind, item, good));
+      else if (good !== undefined && !next.has(item.id)) next.set(item.id, good);
+      // Nobody knows which of the old ones this was meant to be, so none is taken away.
+      else if (item.id === '' || item.generated) keepAll = true;
+    }
+    if (keepAll) for (const [id, resource] of last) if (!next.has(id)) next.set(id, resource);
+    return sameEntries(last, next) ? last : next;
+  }
+
+  /** The kind's entries with their ids; one that is wrong already says so. */
+  #items(kind: Kind): Item[] {
+    const seen = new Map<string, At>();
+    const list = (this.#values[kind] ?? []) as readonly unknown[];
+    return list.map((entry, index) => {
+      const at: At = [kind, index];
+      if (typeof entry !== 'object' || entry === null || Array.isArray(entry)) {
+        return { at, id: '', generated: false, value: {}, problems: [problem(at, 'object', show(entry))] };
+      }
+      // What an export of the reference carries; here the file's own history counts.
+      const { id: given, create_time: _c, update_time: _u, modifiedIndex: _m, createdIndex: _n, ...value } = entry as Value;
+      const id = given === undefined ? this.#generatedId(kind, value, seen) : String(given);
+      const problems = given === undefined ? [] : nest(at, checkId(kind, given));
+      const first = seen.get(id);
+      if (first !== undefined) {
+        const line = this.#document.locate(first).line;
+        return { at, id, generated: false, value, problems: [problem([...at, 'id'], 'an id of its own', `"${cut(id)}"`,
+          `found duplicate id ${cut(id)} in ${kind}, first in line ${line}`)] };
+      }
+      if (problems.length > 0) return { at, id: '', generated: false, value, problems };
+      seen.set(id, at);
+      return { at, id, generated: given === undefined, value, problems };
+    });
+  }
+
+  // Made of the name, or of what tells the kind's resources apart, so that order and other fields do not matter.
+  #generatedId(kind: Kind, value: Value, seen: ReadonlyMap<string, At>): string {
+    const parts = value['name'] === undefined
+      ? kinds[kind].identity.map((name) => sorted(value[name] ?? null)) : [value['name']];
+    const id = `file-${createHash('sha256').update(JSON.stringify([kind, parts])).digest('hex').slice(0, 16)}`;
+    for (let count = 2, unique = id; ; unique = `${id}-${count++}`) if (!seen.has(unique)) return unique;
+  }
+
+  #check(kind: Kind, item: Item): readonly Problem[] {
+    if (item.problems.length > 0) return item.problems;
+    const unset = this.#document.problems.filter(({ at }) => at[0] === item.at[0] && at[1] === item.at[1]);
+    if (unset.length > 0) return unset;
+    return nest(item.at, checkResource(kind, item.id, item.value, withoutResources(this.#options.references)));
+  }
+
+  #resource(kind: Kind, item: Item, good: Resource | undefined): Resource {
+    if (good !== undefined && isDeepStrictEqual(good.value, item.value)) return good;
+    return frozenResource({
+      // Aliases share objects; a copy of its own is frozen without touching another item.
+      kind, id: item.id, value: structuredClone(item.value), origin: 'file',
+      createdIndex: good?.createdIndex ?? this.#revision, modifiedIndex: this.#revision,
+    });
+  }
+
+  #warnAboutReferences(config: Config): void {
+    const { references } = this.#options;
+    const lookup: References = {
+      ...withoutResources(references),
+      resource: (kind, id) => config.resources[kind].get(id)?.value ?? references.resource?.(kind, id),
+    };
+    for (const { at, id, value } of this.#listed.stream_routes) {
+      if (config.resources.stream_routes.has(id)) {
+        const missing = checkReferences('stream_routes', id, value, lookup);
+        this.#warnings.push(...nest(at, missing));
+      }
+    }
+  }
+
+  #warnAboutForeignKinds(): void {
+    const foreign = Object.keys(this.#values).filter((name) => foreignKinds.includes(name));
+    const [first] = foreign;
+    if (first === undefined) return;
+    this.#warnings.push(problem([first], kindNames.join(', '), foreign.join(', '), `not supported and ignored: ${foreign.join(', ')}`));
+  }
+}
+
+// Whether another resource exists is a warning here, not a reason to refuse.
+function withoutResources(references: References): References {
+  return {
+    checkPlugin: (name, conf) => references.checkPlugin(name, conf),
+    checkMetadata: (name, conf) => references.checkMetadata(name, conf),
+    checkProtocol: (name, conf) => references.checkProtocol(name, conf),
+    checkExpression: (expression) => references.checkExpression(expression),
+  };
+}
+
+function sameEntries(a: ReadonlyMap<string, Resource>, b: ReadonlyMap<string, Resource>): boolean {
+  return a.size === b.size && [...b].every(([id, resource]) => a.get(id) === resource);
+}
+
+function sorted(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(sorted);
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([name, child]) => [name, sorted(child)]);
+}
+
+function located(name: string, place: Position, each: Problem): FileProblem {
+  return { ...each, line: place.line, column: place.column, located: `${name}:${place.line}:${place.column}: ${each.message}` };
+}
+
+function lastLine(text: string): Position {
+  return { line: text.split('\n').length, column: 1 };
+}

@@ -1,0 +1,195 @@
+// The embedded store: one SQLite file. An acknowledged write is on the disk (WAL, every commit synchronised); a write
+// that fails leaves file and memory as they were.
+import { chmodSync, closeSync, fsyncSync, mkdirSync, openSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { DatabaseSync, type StatementSync } from 'node:sqlite';
+import { ProxyError } from '../errors.ts';
+import { isKind, type Kind, type Resource, type Value } from './resource.ts';
+import { emptyResources, frozenResource, type Config, type Version } from './source.ts';
+import { LocalStore, unixTime, type Change, type UnixTime } from './store.ts';
+
+export interface SqliteStoreOptions {
+  readonly path: string;
+  readonly time?: UnixTime;
+  /** Past versions kept over all resources; default 1000. */
+  readonly keptVersions?: number;
+  /** The file grows no further; default 1 GiB. */
+  readonly maxBytes?: number;
+}
+
+const schemaVersion = 1;
+const pageBytes = 4096;
+
+const tables = `
+  CREATE TABLE state (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+  INSERT INTO state VALUES ('revision', 0);
+  CREATE TABLE resources (
+    kind TEXT NOT NULL, id TEXT NOT NULL, value TEXT NOT NULL,
+    created_index INTEGER NOT NULL, modified_index INTEGER NOT NULL,
+    create_time INTEGER NOT NULL, update_time INTEGER NOT NULL,
+    PRIMARY KEY (kind, id)
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE history (
+    revision INTEGER PRIMARY KEY, kind TEXT NOT NULL, id TEXT NOT NULL, value TEXT, time INTEGER NOT NULL
+  ) STRICT;
+  CREATE INDEX history_of ON history (kind, id, revision);
+  PRAGMA user_version = ${schemaVersion};
+`;
+
+export class SqliteStore extends LocalStore {
+  readonly #db: DatabaseSync;
+  readonly #kept: number;
+  readonly #statements: Statements;
+  #open = true;
+
+  private constructor(db: DatabaseSync, config: Config, options: SqliteStoreOptions) {
+    super(config, options.time ?? unixTime);
+    this.#db = db;
+    this.#kept = options.keptVersions ?? 1000;
+    this.#statements = prepare(db);
+  }
+
+  /** Opens or creates the file. Throws STORE_FAILED with the path when it is unusable or in use by another process. */
+  static open(options: SqliteStoreOptions): SqliteStore {
+    try {
+      createPrivately(options.path);
+      const db = new DatabaseSync(options.path, { timeout: 2000 });
+      try {
+        configure(db, options.maxBytes ?? 1024 ** 3);
+        return new SqliteStore(db, readConfig(db), options);
+      } catch (error) {
+        db.close();
+        throw error;
+      }
+    } catch (error) {
+      throw failure(error, `${options.path}: `);
+    }
+  }
+
+  protected persist(change: Change): void {
+    if (!this.#open) throw new ProxyError('STORE_FAILED', 'the configuration store is closed');
+    try {
+      this.#db.exec('BEGIN IMMEDIATE');
+      this.#write(change);
+      this.#db.exec('COMMIT');
+    } catch (error) {
+      this.#rollBack();
+      throw failure(error, '');
+    }
+  }
+
+  #write({ revision, kind, id, resource, text, time }: Change): void {
+    const { put, remove, remember, forget, count } = this.#statements;
+    if (resource === null || text === null) {
+      remove.run(kind, id);
+    } else {
+      put.run(kind, id, text, resource.createdIndex, resource.modifiedIndex, resource.createTime ?? time, time);
+    }
+    remember.run(revision, kind, id, text, time);
+    forget.run(revision - this.#kept);
+    count.run(revision);
+  }
+
+  // A full disk may have ended the transaction already; a second ROLLBACK would hide the reason.
+  #rollBack(): void {
+    try {
+      if (this.#db.isTransaction) this.#db.exec('ROLLBACK');
+    } catch {
+      // The next write reports what is wrong with the file.
+    }
+  }
+
+  protected past(kind: Kind, id: string): readonly Version[] {
+    try {
+      return this.#statements.past.all(kind, id).map((row) => ({
+        revision: Number(row['revision']), kind, id, time: Number(row['time']),
+        value: row['value'] === null ? null : JSON.parse(String(row['value'])) as Value,
+      }));
+    } catch (error) {
+      throw failure(error, '');
+    }
+  }
+
+  async close(): Promise<void> {
+    if (!this.#open) return;
+    this.#open = false;
+    this.#db.close();
+  }
+}
+
+interface Statements {
+  readonly put: StatementSync; readonly remove: StatementSync; readonly remember: StatementSync;
+  readonly forget: StatementSync; readonly count: StatementSync; readonly past: StatementSync;
+}
+
+function prepare(db: DatabaseSync): Statements {
+  return {
+    put: db.prepare('INSERT OR REPLACE INTO resources VALUES (?, ?, ?, ?, ?, ?, ?)'),
+    remove: db.prepare('DELETE FROM resources WHERE kind = ? AND id = ?'),
+    remember: db.prepare('INSERT INTO history VALUES (?, ?, ?, ?, ?)'),
+    forget: db.prepare('DELETE FROM history WHERE revision <= ?'),
+    count: db.prepare("UPDATE state SET value = ? WHERE name = 'revision'"),
+    past: db.prepare('SELECT revision, value, time FROM history WHERE kind = ? AND id = ? ORDER BY revision DESC'),
+  };
+}
+
+// The file holds passwords of upstreams: nobody but the owner reads it. SQLite gives its side files the same mode.
+function createPrivately(path: string): void {
+  const folder = dirname(path);
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  closeSync(openSync(path, 'a', 0o600));
+  chmodSync(path, 0o600);
+  const handle = openSync(folder, 'r');
+  fsyncSync(handle);
+  closeSync(handle);
+}
+
+function configure(db: DatabaseSync, maxBytes: number): void {
+  // Exclusive: a second process on the same file would serve a configuration that it never hears changes of.
+  db.exec(`PRAGMA page_size = ${pageBytes}; PRAGMA locking_mode = EXCLUSIVE;`);
+  db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;');
+  db.exec(`PRAGMA max_page_count = ${Math.max(16, Math.floor(maxBytes / pageBytes))}`);
+  db.exec('BEGIN IMMEDIATE; COMMIT');
+  const check = Object.values(db.prepare('PRAGMA quick_check(1)').get() ?? {})[0];
+  if (check !== 'ok') throw new ProxyError('STORE_FAILED', `the configuration store is damaged: ${String(check)}`);
+  const version = Number(db.prepare('PRAGMA user_version').get()?.['user_version']);
+  if (version > schemaVersion) {
+    throw new ProxyError('STORE_FAILED', `the configuration store was written by a newer Millrace (format ${version}, `
+      + `this one reads up to ${schemaVersion})`);
+  }
+  if (version === 0) db.exec(`BEGIN IMMEDIATE; ${tables} COMMIT`);
+}
+
+function readConfig(db: DatabaseSync): Config {
+  const resources = emptyResources() as Record<Kind, Map<string, Resource>>;
+  for (const row of db.prepare('SELECT * FROM resources ORDER BY created_index').all()) {
+    const kind = String(row['kind']);
+    // A kind of a newer version stays in the file and is not shown.
+    if (!isKind(kind)) continue;
+    const id = String(row['id']);
+    resources[kind].set(id, frozenResource({
+      kind, id, origin: 'store', value: JSON.parse(String(row['value'])) as Value,
+      createdIndex: Number(row['created_index']), modifiedIndex: Number(row['modified_index']),
+      createTime: Number(row['create_time']), updateTime: Number(row['update_time']),
+    }));
+  }
+  return { revision: Number(db.prepare("SELECT value FROM state WHERE name = 'revision'").get()?.['value'] ?? 0), resources };
+}
+
+// SQLite's primary result codes that an operator can act on.
+const reasons: Readonly<Record<number, string>> = {
+  5: 'it is in use by another process',
+  8: 'it is read-only',
+  10: 'reading or writing failed',
+  11: 'it is damaged',
+  13: 'the disk is full, or the size limit of the store is reached',
+  14: 'it could not be opened',
+  26: 'it is not a database',
+};
+
+function failure(error: unknown, place: string): ProxyError {
+  if (error instanceof ProxyError) return new ProxyError(error.code, `${place}${error.message}`, { cause: error });
+  const { errcode, code, message } = error as { errcode?: number; code?: string; message?: string };
+  const reason = errcode === undefined ? `${code ?? 'error'}: ${message ?? 'unknown'}` : reasons[errcode & 0xff] ?? message;
+  return new ProxyError('STORE_FAILED', `${place}the configuration store failed: ${reason}`, { cause: error });
+}

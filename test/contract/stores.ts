@@ -1,0 +1,149 @@
+// What every store promises. A store's own test file calls this with a way to open it.
+import { describe, expect, test } from 'vitest';
+import { kindNames } from '../../core/config/resource.ts';
+import type { Config, Store } from '../../core/config/source.ts';
+
+export interface StoreUnderTest {
+  readonly name: string;
+  /** A fresh, empty store whose clock shows `time()` unix seconds and that keeps the last ten versions. */
+  open(time: () => number): Promise<Store>;
+}
+
+export function testStore({ name, open }: StoreUnderTest): void {
+  describe(`the ${name} store`, () => {
+    const value = { nodes: { '127.0.0.1:6379': 1 } };
+
+    test('a new store is empty at revision 0', async () => {
+      const store = await open(() => 100);
+      expect(store.config.revision).toBe(0);
+      expect(kindNames.map((kind) => store.list(kind))).toEqual(kindNames.map(() => []));
+      await store.close();
+    });
+
+    test('a resource keeps its creation and counts its changes', async () => {
+      let time = 100;
+      const store = await open(() => time);
+      expect((await store.put('upstreams', 'a', value)).outcome).toBe('created');
+      time = 200;
+      await store.put('upstreams', 'b', value);
+      expect((await store.put('upstreams', 'a', { type: 'memory' })).outcome).toBe('replaced');
+      expect(store.get('upstreams', 'a')).toEqual({
+        kind: 'upstreams', id: 'a', origin: 'store', value: { type: 'memory' },
+        createdIndex: 1, modifiedIndex: 3, createTime: 100, updateTime: 200,
+      });
+      expect(store.config.revision).toBe(3);
+      await store.close();
+    });
+
+    test('a list is in the order of creation, whatever was changed since', async () => {
+      const store = await open(() => 0);
+      for (const id of ['z', 'a', 'm']) await store.put('upstreams', id, value);
+      await store.put('upstreams', 'z', { type: 'memory' });
+      expect(store.list('upstreams').map(({ id }) => id)).toEqual(['z', 'a', 'm']);
+      await store.close();
+    });
+
+    test('the same id in two kinds is two resources', async () => {
+      const store = await open(() => 0);
+      await store.put('upstreams', '1', { a: 1 });
+      await store.put('stream_routes', '1', { b: 2 });
+      expect([store.get('upstreams', '1')?.value, store.get('stream_routes', '1')?.value]).toEqual([{ a: 1 }, { b: 2 }]);
+      await store.close();
+    });
+
+    test('a deleted resource is gone, and deleting it again says so', async () => {
+      const store = await open(() => 0);
+      await store.put('upstreams', 'a', value);
+      expect(await store.delete('upstreams', 'a')).toBe('deleted');
+      expect(await store.delete('upstreams', 'a')).toBe('absent');
+      expect([store.get('upstreams', 'a'), store.config.revision]).toEqual([undefined, 2]);
+      await store.close();
+    });
+
+    test('a write on condition of another revision is a conflict and changes nothing', async () => {
+      const store = await open(() => 0);
+      await store.put('upstreams', 'a', value);
+      const { config } = store;
+      expect((await store.put('upstreams', 'a', {}, 0)).outcome).toBe('conflict');
+      expect((await store.put('upstreams', 'a', {}, 7)).outcome).toBe('conflict');
+      expect((await store.put('upstreams', 'b', {}, 7)).outcome).toBe('conflict');
+      expect(await store.delete('upstreams', 'a', 7)).toBe('conflict');
+      expect(store.config).toBe(config);
+      expect((await store.put('upstreams', 'a', {}, 1)).outcome).toBe('replaced');
+      expect(await store.delete('upstreams', 'a', 2)).toBe('deleted');
+      expect((await store.put('upstreams', 'a', {}, 0)).outcome).toBe('created');
+      await store.close();
+    });
+
+    test('of fifty writers on the same revision one wins each round', async () => {
+      const store = await open(() => 0);
+      await store.put('upstreams', 'counter', { n: 0 });
+      const increment = async (): Promise<void> => {
+        for (;;) {
+          const seen = store.get('upstreams', 'counter');
+          await Promise.resolve();
+          const next = { n: Number(seen?.value['n']) + 1 };
+          if ((await store.put('upstreams', 'counter', next, seen?.modifiedIndex ?? 0)).outcome !== 'conflict') return;
+        }
+      };
+      await Promise.all(Array.from({ length: 50 }, increment));
+      expect(store.get('upstreams', 'counter')?.value).toEqual({ n: 50 });
+      await store.close();
+    });
+
+    test('listeners hear each change before the write is acknowledged, and unchanged resources are the same objects', async () => {
+      const store = await open(() => 0);
+      await store.put('upstreams', 'a', value);
+      const heard: Config[] = [];
+      const stop = store.onChange((config) => heard.push(config));
+      const before = store.config;
+      await store.put('stream_routes', 'r', { upstream_id: 'a' });
+      expect(heard.map(({ revision }) => revision)).toEqual([2]);
+      expect(heard[0]?.resources.upstreams).toBe(before.resources.upstreams);
+      expect(before.resources.stream_routes.size).toBe(0);
+      stop();
+      await store.delete('stream_routes', 'r');
+      expect(heard).toHaveLength(1);
+      await store.close();
+    });
+
+    test('what was written is a copy that nobody can change', async () => {
+      const store = await open(() => 0);
+      const mine = { nodes: { 'a:1': 1 } };
+      await store.put('upstreams', 'a', mine);
+      mine.nodes['a:1'] = 9;
+      const stored = store.get('upstreams', 'a')?.value as typeof mine;
+      expect(stored).toEqual({ nodes: { 'a:1': 1 } });
+      expect(() => { stored.nodes['a:1'] = 5; }).toThrow(TypeError);
+      await store.close();
+    });
+
+    test('a configuration can be posted to a worker', async () => {
+      const store = await open(() => 0);
+      await store.put('upstreams', 'a', value);
+      expect(structuredClone(store.config)).toEqual(store.config);
+      await store.close();
+    });
+
+    test('odd ids and texts come back as they went in', async () => {
+      const store = await open(() => 0);
+      const odd = { "name": "'; DROP TABLE resources; --", "labels": { 'ключ': '値\u0000\ud83d\ude00', toString: 'x' } };
+      await store.put('upstreams', "a'b", odd);
+      await store.put('upstreams', 'toString', odd);
+      expect(store.get('upstreams', "a'b")?.value).toEqual(odd);
+      expect(store.get('upstreams', 'valueOf')).toBeUndefined();
+      await store.close();
+    });
+
+    test('the last versions are kept, a deletion among them', async () => {
+      const store = await open(() => 7);
+      for (let n = 1; n <= 12; n++) await store.put('upstreams', 'a', { n });
+      await store.put('upstreams', 'other', {});
+      await store.delete('upstreams', 'a');
+      const versions = await store.history('upstreams', 'a');
+      expect(versions[0]).toEqual({ revision: 14, kind: 'upstreams', id: 'a', value: null, time: 7 });
+      expect(versions.map(({ revision }) => revision)).toEqual([14, 12, 11, 10, 9, 8, 7, 6, 5]);
+      await store.close();
+    });
+  });
+}
