@@ -4,8 +4,8 @@
 //   ┌ tag ─ check ─ count ─ before ─ end ─ free ┐
 //
 // Taking is one compare-and-swap of `count`. Only what happens once per key and window (a new key, the next
-// window) takes the bucket's lock. A key whose bucket is full of live windows shares one window with all others in
-// that situation and with the same limit: too strict for them, but memory is bounded and nobody's count is
+// window) takes the bucket's lock. A key whose bucket is full of live windows shares one window with all others
+// in that situation and with the same limit: too strict for them, but memory is bounded and nobody's count is
 // forgotten, so a flood of keys cannot buy anyone a fresh limit. `overflows` says how often it happened.
 import { randomInt } from 'node:crypto';
 import type { WindowTable } from './plugin.ts';
@@ -14,8 +14,8 @@ const bucketSlots = 16;
 const headerWords = 16;
 const seedWord = 0;
 const overflowWord = 1;
-// A worker that ended while it held a lock must not stop the others; nobody else holds one for longer than this
-// many looks at it take (some milliseconds).
+// A worker that ended while it held a lock must not stop the others; nobody else holds one for longer than
+// this many looks at it take (some milliseconds).
 const mostSpins = 1_000_000;
 
 export interface WindowOptions {
@@ -43,6 +43,7 @@ export class SharedWindows implements WindowTable {
   // Hash of the id being handled: two results without an object.
   #tag = 0;
   #check = 0;
+  #hashed: string | null = null;
 
   /** Memory for about `slots` windows (32 bytes each); make it once and hand it to every worker. */
   static allocate(slots = 65_536): SharedArrayBuffer {
@@ -211,6 +212,9 @@ export class SharedWindows implements WindowTable {
 
   // Two multiplicative hashes side by side: 64 bits, so that two ids are never taken for one.
   #hash(id: string): void {
+    // Requests of one client come in bursts, and comparing a string with itself costs nothing.
+    if (id === this.#hashed) return;
+    this.#hashed = id;
     let a = this.#seed;
     let b = ~this.#seed;
     for (let i = 0; i < id.length; i++) {
