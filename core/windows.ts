@@ -83,8 +83,8 @@ export class SharedWindows implements WindowTable {
   /** A window begins with its first request and lasts `length` ms. */
   takeFixed(id: string, limit: number, length: number, now: number): number {
     const time = now + this.#origin;
-    this.#hash(id);
     for (;;) {
+      this.#hash(id);
       const slot = this.#slotFor(time, time + length, time + length, limit, length);
       if (slot < 0) return -1;
       const tag = Atomics.load(this.#tags, slot);
@@ -100,8 +100,8 @@ export class SharedWindows implements WindowTable {
   takeSliding(id: string, limit: number, length: number, now: number): number {
     const time = now + this.#origin;
     const end = (Math.floor(time / length) + 1) * length;
-    this.#hash(id);
     for (;;) {
+      this.#hash(id);
       const slot = this.#slotFor(time, end, end + length, limit, length);
       if (slot < 0) return -1;
       const current = this.#ends[slot]!;
@@ -128,6 +128,16 @@ export class SharedWindows implements WindowTable {
     const left = Math.floor(limit - used);
     // Not a number while another worker moves the window on.
     return left > 0 ? left : 0;
+  }
+
+  /** The id begins from zero. */
+  forget(id: string): void {
+    this.#hash(id);
+    const bucket = this.#bucketOf(this.#tag);
+    this.#lock(bucket);
+    const slot = this.#find(bucket);
+    if (slot >= 0) Atomics.store(this.#tags, slot, 0);
+    Atomics.store(this.#locks, bucket, 0);
   }
 
   #overlap(slot: number, end: number, length: number, time: number): number {

@@ -88,6 +88,16 @@ describe('sliding window', () => {
   });
 });
 
+test('a forgotten id begins from zero, and the others do not', () => {
+  const windows = table();
+  for (const id of ['a', 'b']) windows.takeFixed(id, 5, 1000, 0);
+  windows.forget('a');
+  windows.forget('unknown');
+  expect(windows.left('a', 5, 1000, 1, false)).toBe(5);
+  expect(windows.takeFixed('a', 5, 1000, 1)).toBe(4);
+  expect(windows.left('b', 5, 1000, 1, false)).toBe(4);
+});
+
 describe('memory', () => {
   test('slots of windows that are over serve other ids', () => {
     const windows = table(256);
