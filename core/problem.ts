@@ -17,10 +17,18 @@ export interface Problem {
 }
 
 /** Makes a problem; `text` replaces the usual `expected …, got …`. */
-export function problem(at: At, expected: string, got: string, text = `expected ${expected}, got ${got}`): Problem {
+export function problem(
+  at: At, expected: string, got: string, text = `expected ${expected}, got ${got}`,
+): Problem {
   // An unknown property is named inside the sentence, so the path in front is its owner's.
-  const shown = formatPath(text.startsWith('unknown property') ? at.slice(0, -1) : at);
-  return { at, path: formatPath(at), expected, got, text, message: shown === '' ? text : `${shown}: ${text}` };
+  const shown = formatPath(isUnknownProperty({ text }) ? at.slice(0, -1) : at);
+  const message = shown === '' ? text : `${shown}: ${text}`;
+  return { at, path: formatPath(at), expected, got, text, message };
+}
+
+/** The name is wrong, not the value under it. */
+export function isUnknownProperty({ text }: Pick<Problem, 'text'>): boolean {
+  return text.startsWith('unknown property');
 }
 
 /** The same problems, seen from an object that holds the value at `outer`. */
@@ -49,14 +57,14 @@ export function show(value: unknown): string {
   if (value === null) return 'null';
   if (typeof value === 'string') return JSON.stringify(cut(value));
   if (Array.isArray(value)) return `array of ${value.length}`;
-  return typeof value === 'object' ? 'object' : String(value);
+  return typeof value === 'number' || typeof value === 'boolean' ? String(value) : typeof value;
 }
 
 /** The candidate that was probably meant, if one is near enough. */
 export function nearest(name: string, candidates: readonly string[]): string | undefined {
   const ranked = candidates
     .map((candidate) => ({ candidate, steps: editDistance(name.toLowerCase(), candidate.toLowerCase()) }))
-    .filter(({ candidate, steps }) => steps <= Math.max(1, Math.floor(Math.min(candidate.length, name.length) / 3)))
+    .filter(({ candidate, steps }) => steps <= Math.max(1, Math.min(candidate.length, name.length) / 3))
     .toSorted((a, b) => a.steps - b.steps);
   return ranked[0]?.candidate;
 }

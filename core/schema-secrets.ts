@@ -11,7 +11,8 @@ function hide(schemas: readonly JsonSchema[], value: unknown): unknown {
   if (schemas.some((each) => each.writeOnly === true)) return '***';
   if (Array.isArray(value)) return value.map((child, index) => hide(below(schemas, index), child));
   if (typeof value !== 'object' || value === null) return value;
-  return Object.fromEntries(Object.entries(value).map(([name, child]) => [name, hide(below(schemas, name), child)]));
+  return Object.fromEntries(
+    Object.entries(value).map(([name, child]) => [name, hide(below(schemas, name), child)]));
 }
 
 /** Whether the value at this place is a secret, or could be one. */
@@ -52,7 +53,8 @@ function below(schemas: readonly JsonSchema[], segment: string | number): JsonSc
       found.push(schema.properties[segment]);
       continue;
     }
-    const patterns = Object.entries(schema.patternProperties ?? {}).filter(([text]) => new RegExp(text, 'u').test(segment));
+    const patterns = Object.entries(schema.patternProperties ?? {})
+      .filter(([text]) => new RegExp(text, 'u').test(segment));
     found.push(...(patterns.length > 0 ? patterns.map(([, child]) => child) : [schema.additionalProperties]));
   }
   return branches(found.filter(isSchema));

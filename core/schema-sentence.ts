@@ -3,7 +3,14 @@ import type { ErrorObject } from 'ajv';
 import { cut, nearest, problem, show, type At, type Problem } from './problem.ts';
 
 type Schema = Readonly<Record<string, unknown>>;
-interface Sentence { readonly expected: string; readonly got?: string; readonly text?: string; readonly below?: string }
+
+interface Sentence {
+  readonly expected: string;
+  readonly got?: string;
+  readonly text?: string;
+  /** The property below the value that is meant. */
+  readonly below?: string;
+}
 
 /** Null when another error of the same value says it better. */
 export function sentence(error: ErrorObject, at: At, secret: boolean): Problem | null {
@@ -20,21 +27,21 @@ export function sentence(error: ErrorObject, at: At, secret: boolean): Problem |
 }
 
 // Keywords for which `x-expected` reads better than what the keyword itself could say.
-const plainWords = new Set(['pattern', 'anyOf', 'oneOf', 'not', 'format', 'enum', 'const', 'type', 'minimum', 'maximum']);
+const plainWords = new Set([
+  'pattern', 'anyOf', 'oneOf', 'not', 'format', 'enum', 'const', 'type', 'minimum', 'maximum',
+]);
 
 const rows: Readonly<Record<string, (error: ErrorObject, schema: Schema) => Sentence | null>> = {
   type: (error, schema) => ({ expected: typeNames(schema['type']), ...typed(error) }),
   minimum: range, maximum: range, exclusiveMinimum: range, exclusiveMaximum: range,
   minLength: length, maxLength: length,
-  minItems: (error, schema) => count(schema, 'Items', 'entries', (error.data as unknown[]).length),
-  maxItems: (error, schema) => count(schema, 'Items', 'entries', (error.data as unknown[]).length),
-  minProperties: (error, schema) => count(schema, 'Properties', 'properties', Object.keys(error.data as object).length),
-  maxProperties: (error, schema) => count(schema, 'Properties', 'properties', Object.keys(error.data as object).length),
+  minItems: entries, maxItems: entries,
+  minProperties: properties, maxProperties: properties,
   uniqueItems: (error) => ({
     expected: 'entries that differ', got: `the same at [${error.params['i']}] and [${error.params['j']}]`,
   }),
   pattern: (error) => ({ expected: `text like ${error.params['pattern']}` }),
-  format: (error) => ({ expected: formats[String(error.params['format'])] ?? String(error.params['format']) }),
+  format: ({ params }) => ({ expected: formats[String(params['format'])] ?? String(params['format']) }),
   enum: oneOfValues,
   const: (_error, schema) => ({ expected: show(schema['const']) }),
   required: (error, schema) => missing(schema, String(error.params['missingProperty'])),
@@ -79,23 +86,39 @@ function hidden(value: unknown): string {
   return Array.isArray(value) ? 'array (hidden)' : `${typeof value} (hidden)`;
 }
 
+function properties(error: ErrorObject, schema: Schema): Sentence {
+  return count(schema, 'Properties', 'properties', Object.keys(error.data as object).length);
+}
+
+function entries(error: ErrorObject, schema: Schema): Sentence {
+  return count(schema, 'Items', 'entries', (error.data as unknown[]).length);
+}
+
 function range(_error: ErrorObject, schema: Schema): Sentence {
-  const { minimum, maximum, exclusiveMinimum: above, exclusiveMaximum: under } = schema;
-  if (minimum !== undefined && maximum !== undefined) return { expected: `${minimum}..${maximum}` };
-  const low = above === undefined ? minimum === undefined ? '' : `at least ${minimum}` : `more than ${above}`;
-  const high = under === undefined ? maximum === undefined ? '' : `at most ${maximum}` : `less than ${under}`;
-  return { expected: [low, high].filter((part) => part !== '').join(' and ') };
+  const bound = (word: string, keyword: string): string[] =>
+    (typeof schema[keyword] === 'number' ? [`${word} ${schema[keyword]}`] : []);
+  const { minimum, maximum } = schema;
+  if (typeof minimum === 'number' && typeof maximum === 'number') {
+    return { expected: `${minimum}..${maximum}` };
+  }
+  return {
+    expected: [
+      ...bound('at least', 'minimum'), ...bound('more than', 'exclusiveMinimum'),
+      ...bound('at most', 'maximum'), ...bound('less than', 'exclusiveMaximum'),
+    ].join(' and '),
+  };
 }
 
 function length(error: ErrorObject, schema: Schema): Sentence {
-  return count(schema, 'Length', 'characters', [...String(error.data)].length);
+  // Counted as the schema counts: code points.
+  return count(schema, 'Length', 'characters', Array.from(String(error.data)).length);
 }
 
 function count(schema: Schema, suffix: string, unit: string, got: number): Sentence {
-  const least = schema[`min${suffix}`];
+  const least = Number(schema[`min${suffix}`] ?? 0);
   const most = schema[`max${suffix}`];
-  const expected = most === undefined ? `at least ${String(least)}`
-    : least === undefined ? `at most ${String(most)}` : `${String(least)}..${String(most)}`;
+  const bounded = least === 0 ? `at most ${String(most)}` : `${least}..${String(most)}`;
+  const expected = typeof most === 'number' ? bounded : `at least ${least}`;
   return { expected: `${expected} ${unit}`, got: String(got) };
 }
 
@@ -135,7 +158,8 @@ function unknown(schema: Schema, name: string): Sentence {
 
 function union(error: ErrorObject): Sentence {
   const forms = error.schema as readonly Schema[];
-  const names = forms.map((form) => form['required']).filter(Array.isArray).map((list) => list.join(' with '));
+  const names = forms.map((form) => form['required']).filter(Array.isArray)
+    .map((list) => list.join(' with '));
   if (error.params['passingSchemas'] != null) {
     const several = names.length === forms.length ? names.join(' or ') : 'the accepted forms';
     return { expected: `exactly one of ${several}`, got: 'several' };

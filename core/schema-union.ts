@@ -1,8 +1,8 @@
 import type { ErrorObject } from 'ajv';
 
 /**
- * ajv reports every branch of a union that failed. The reader wants the one he meant: the branch whose type fits; if
- * none fits, one sentence for the union.
+ * ajv reports every branch of a union that failed. The reader wants the one he meant: the branch whose type
+ * fits; if none fits, one sentence for the union.
  */
 export function settleUnions(errors: readonly ErrorObject[]): ErrorObject[] {
   const rest = [...errors];
@@ -21,10 +21,13 @@ export function settleUnions(errors: readonly ErrorObject[]): ErrorObject[] {
   return settled.toReversed();
 }
 
-function meantBranch(union: ErrorObject, errors: readonly ErrorObject[], prefix: string): ErrorObject[] | null {
+function meantBranch(
+  union: ErrorObject, errors: readonly ErrorObject[], prefix: string,
+): ErrorObject[] | null {
   const byBranch = Map.groupBy(errors, (error) => error.schemaPath.slice(prefix.length).split('/')[0]);
+  const atTop = (error: ErrorObject): boolean => error.instancePath === union.instancePath;
   const fitting = [...byBranch.values()].filter((branch) => !branch.some(
-    (error) => error.instancePath === union.instancePath && ['type', 'enum', 'const'].includes(error.keyword)));
+    (error) => atTop(error) && ['type', 'enum', 'const'].includes(error.keyword)));
   if (fitting.length === 1) return fitting[0] ?? null;
   const onlyRequired = fitting.every((branch) => branch.every((error) => error.keyword === 'required'));
   if (fitting.length === 0 || onlyRequired) return null;

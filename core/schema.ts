@@ -1,5 +1,6 @@
-// JSON schema as the whole project uses it: compiled once, answering with sentences of our own. Nothing is coerced and
-// nothing is dropped; texts never contain a value whose schema says `writeOnly` (passwords, keys).
+// JSON schema as the whole project uses it: compiled once, answering with sentences of our own. Nothing is
+// coerced and nothing is dropped; texts never contain a value whose schema says `writeOnly` (passwords,
+// keys).
 import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv';
 import { BlockList, isIP, isIPv4, isIPv6 } from 'node:net';
 import { ProxyError, type ErrorCode } from './errors.ts';
@@ -63,7 +64,8 @@ const deepest = 64;
 export function compileSchema(schema: JsonSchema, options: CompileOptions = {}): Validator {
   const ajv = options.defaults === true ? filling() : checking();
   const validate: ValidateFunction = ajv.compile(schema);
-  // ajv would keep every schema for ever, and plugins are reloaded; the compiled function lives on without it.
+  // ajv would keep every schema for ever, and plugins are reloaded; the compiled function lives on without
+  // it.
   ajv.removeSchema(schema);
   return (value) => {
     const names = forbiddenNames(value);
@@ -92,7 +94,9 @@ export function forbiddenNames(value: unknown): Problem[] {
       return;
     }
     for (const [name, child] of Object.entries(node)) {
-      if (isForbiddenName(name)) found.push(problem([...at, name], 'another name', `"${name}"`, 'the name is forbidden'));
+      if (isForbiddenName(name)) {
+        found.push(problem([...at, name], 'another name', `"${name}"`, 'the name is forbidden'));
+      }
       else visit(child, [...at, name]);
     }
   };
@@ -103,10 +107,13 @@ export function forbiddenNames(value: unknown): Problem[] {
 function toProblems(schema: JsonSchema, root: unknown, errors: readonly ErrorObject[]): Problem[] {
   const problems = new Map<string, Problem>();
   const settled = settleUnions(errors.slice(0, mostErrors));
-  const wrongTypes = new Set(settled.filter(({ keyword }) => keyword === 'type').map(({ instancePath }) => instancePath));
+  const wrongTypes = new Set(
+    settled.filter(({ keyword }) => keyword === 'type').map(({ instancePath }) => instancePath));
   for (const error of settled) {
     // A value of the wrong type is not in the list of values either; once is enough.
-    if ((error.keyword === 'enum' || error.keyword === 'const') && wrongTypes.has(error.instancePath)) continue;
+    if ((error.keyword === 'enum' || error.keyword === 'const') && wrongTypes.has(error.instancePath)) {
+      continue;
+    }
     const at = parsePointer(error.instancePath, root);
     const made = sentence(error, at, isSecret(schema, at));
     if (made !== null && !problems.has(made.message)) problems.set(made.message, made);

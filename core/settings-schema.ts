@@ -1,4 +1,5 @@
-// The static settings: every key, its default and what it means. The documentation's tables are made from this.
+// The static settings: every key, its default and what it means. The documentation's tables are made from
+// this.
 import type { JsonSchema } from './schema.ts';
 
 const port: JsonSchema = { type: 'integer', minimum: 1, maximum: 65535 };
@@ -15,11 +16,13 @@ const percent = (value: number, description: string): JsonSchema => ({
   type: 'integer', minimum: 10, maximum: 100, default: value, description,
 });
 
-const object = (properties: Readonly<Record<string, JsonSchema>>, description: string, rest: JsonSchema = {}): JsonSchema => ({
+type Properties = Readonly<Record<string, JsonSchema>>;
+
+const object = (properties: Properties, description: string, rest: JsonSchema = {}): JsonSchema => ({
   type: 'object', additionalProperties: false, properties, description, ...rest,
 });
 /** An object that exists with its defaults when it is left out. */
-const section = (properties: Readonly<Record<string, JsonSchema>>, description: string): JsonSchema =>
+const section = (properties: Properties, description: string): JsonSchema =>
   object(properties, description, { default: {} });
 
 const certificate: Readonly<Record<string, JsonSchema>> = {
@@ -30,9 +33,12 @@ const certificate: Readonly<Record<string, JsonSchema>> = {
 const tls = object({
   ...certificate,
   certificates: {
-    type: 'array', minItems: 1, maxItems: 1000, description: 'Certificates by server name; one without `sni` is for all others.',
+    type: 'array', minItems: 1, maxItems: 1000,
+    description: 'Certificates by server name; one without `sni` is for all others.',
     items: object({
-      sni: { type: 'string', minLength: 1, maxLength: 253, description: 'Server name, `*.` in front for any host.' },
+      sni: {
+        type: 'string', minLength: 1, maxLength: 253, description: 'Server name, `*.` in front for any host.',
+      },
       ...certificate,
     }, 'One certificate.', { required: ['cert', 'key'] }),
   },
@@ -45,27 +51,41 @@ const mib = 1024 ** 2;
 const limits = section({
   inline_bytes: whole(64 * 1024, 64, 'Longest inline command line.'),
   header_line_bytes: whole(32, 16, 'Longest line that announces a length or count in RESP.'),
-  unauthenticated_arguments: whole(10, 1, 'Arguments of one command before the client logged in, where it must.'),
-  unauthenticated_bulk_bytes: whole(16 * 1024, 64, 'Longest argument before the client logged in, where it must.'),
+  unauthenticated_arguments: whole(
+    10, 1, 'Arguments of one command before the client logged in, where it must.',
+  ),
+  unauthenticated_bulk_bytes: whole(
+    16 * 1024, 64, 'Longest argument before the client logged in, where it must.',
+  ),
   bulk_bytes: whole(512 * mib, 1024, 'Longest argument or value.'),
   http_bulk_bytes: whole(mib, 1024, 'Longest argument or value that comes by HTTP.'),
   arguments: whole(1048576, 1, 'Arguments of one command.'),
-  request_bytes: whole(64 * mib, 1024, 'Request in assembly per client; beyond it the client is not read until there is room.'),
+  request_bytes: whole(
+    64 * mib, 1024, 'Request in assembly per client; beyond it the client is not read until there is room.',
+  ),
   reply_nesting: whole(128, 1, 'Levels of nested arrays in a reply.'),
   pipelined_requests: whole(1024, 1, 'Requests of one client under way; beyond it the client is not read.'),
   unsent_reply_pause_bytes: whole(mib, 1024, 'Unsent replies of one client after which it is not read.'),
   unsent_reply_close_bytes: whole(64 * mib, 1024, 'Unsent replies of one client after which it is closed.'),
-  subscriber_close_bytes: whole(32 * mib, 1024, 'Unsent messages of one subscriber after which it is closed at once.'),
-  subscriber_slow_bytes: whole(8 * mib, 1024, 'Unsent messages of one subscriber after which it has `subscriber_slow_s` to catch up.'),
+  subscriber_close_bytes: whole(
+    32 * mib, 1024, 'Unsent messages of one subscriber after which it is closed at once.',
+  ),
+  subscriber_slow_bytes: whole(
+    8 * mib, 1024, 'Unsent messages of one subscriber after which it has `subscriber_slow_s` to catch up.',
+  ),
   subscriber_slow_s: seconds(60, 'Seconds that a subscriber may stay over `subscriber_slow_bytes`.'),
   link_pending_bytes: whole(8 * mib, 1024, 'Bytes waiting to be written to one upstream connection.'),
-  link_spent_slots: whole(100, 1, 'Requests given up on one upstream connection whose replies still come; beyond it, it is closed.'),
+  link_spent_slots: whole(
+    100, 1, 'Requests given up on one upstream connection whose replies still come; beyond it, it is closed.',
+  ),
   own_links_per_node: whole(256, 1, 'Upstream connections per node that belong to one client each.'),
   own_link_wait_s: seconds(1, 'Seconds to wait for such a connection.'),
   clients_per_listener: whole(10000, 1, 'Connections per listener.'),
   clients_per_address: whole(1000, 1, 'Connections per client address.'),
   auth_failures_per_minute: whole(10, 1, 'Failed log-ins per client address and minute.'),
-  request_timeout_s: seconds(60, 'Seconds from a request to its reply; blocking commands have their own time in addition.'),
+  request_timeout_s: seconds(
+    60, 'Seconds from a request to its reply; blocking commands have their own time in addition.',
+  ),
   connect_timeout_s: seconds(2, 'Seconds to connect to an upstream node.'),
   tls_handshake_timeout_s: seconds(10, 'Seconds for a TLS handshake.'),
   client_idle_timeout_s: seconds(0, 'Seconds after which a silent client is closed; 0: never.', 0),
@@ -76,7 +96,9 @@ const limits = section({
   http_body_bytes: whole(mib, 1024, 'HTTP request body.'),
   http_batch_commands: whole(1000, 1, 'Commands in one HTTP request.'),
   regex_subject_bytes: whole(8 * 1024, 64, 'Longest text that a regular expression is tried on.'),
-  memory_refuse_percent: percent(80, 'Memory of the process, in percent of what it may use, at which new clients are refused.'),
+  memory_refuse_percent: percent(
+    80, 'Memory of the process, in percent of what it may use, at which new clients are refused.',
+  ),
   memory_close_percent: percent(90, 'The same, at which the clients with the largest buffers are closed.'),
   log_queue_bytes: whole(8 * mib, 1024, 'Log records waiting for their sink; more are dropped and counted.'),
 }, 'Limits on everything that comes from outside. Sizes in bytes, times in seconds.');
@@ -86,35 +108,51 @@ export const settingsSchema: JsonSchema = object({
     type: 'array', maxItems: 1000, description: 'Where clients connect.',
     default: [{ address: '127.0.0.1', port: 9101, protocol: 'redis' }],
     items: object({
-      address: { type: 'string', format: 'ip', default: '127.0.0.1', description: 'Local address; 0.0.0.0 or :: for all.' },
+      address: {
+        type: 'string', format: 'ip', default: '127.0.0.1',
+        description: 'Local address; 0.0.0.0 or :: for all.',
+      },
       port: { ...port, description: 'Port.' },
       protocol: {
-        type: 'string', minLength: 1, maxLength: 128, description: 'Protocol of the default route, used where no stream route matches.',
+        type: 'string', minLength: 1, maxLength: 128,
+        description: 'Protocol of the default route, used where no stream route matches.',
       },
       tls,
     }, 'One listener.', { required: ['port'] }),
   },
   stream_ports: section({
-    open: { type: 'boolean', default: true, description: 'Whether a stream route opens its `server_port` if nobody listens there.' },
+    open: {
+      type: 'boolean', default: true,
+      description: 'Whether a stream route opens its `server_port` if nobody listens there.',
+    },
     range: {
       type: 'string', pattern: '^\\d{1,5}-\\d{1,5}$', 'x-expected': 'a port range such as 1024-65535',
       default: '1024-65535', description: 'Ports that may be opened so.',
     },
-    address: { type: 'string', format: 'ip', default: '127.0.0.1', description: 'Local address of ports opened so.' },
+    address: {
+      type: 'string', format: 'ip', default: '127.0.0.1', description: 'Local address of ports opened so.',
+    },
   }, 'Listeners opened by stream routes.'),
   workers: {
-    'x-expected': '1..256 or "auto"', default: 'auto', description: 'Worker threads; `auto`: one per processor core.',
+    'x-expected': '1..256 or "auto"', default: 'auto',
+    description: 'Worker threads; `auto`: one per processor core.',
     anyOf: [{ type: 'integer', minimum: 1, maximum: 256 }, { const: 'auto' }],
   },
   admin: section({
-    address: { type: 'string', format: 'ip', default: '127.0.0.1', description: 'Local address of the Admin API.' },
+    address: {
+      type: 'string', format: 'ip', default: '127.0.0.1', description: 'Local address of the Admin API.',
+    },
     port: { ...port, default: 9180, description: 'Port of the Admin API.' },
-    allow_remote: { type: 'boolean', default: false, description: 'Needed for an address other than loopback.' },
+    allow_remote: {
+      type: 'boolean', default: false, description: 'Needed for an address other than loopback.',
+    },
     key: {
-      type: 'string', minLength: 16, maxLength: 1024, writeOnly: true, 'x-expected': 'a key of at least 16 characters',
+      type: 'string', minLength: 16, maxLength: 1024, writeOnly: true,
       description: 'Admin key; without it, the one in `key_file`.',
     },
-    key_file: { ...path, default: 'data/admin.key', description: 'File with the admin key; made at the first start.' },
+    key_file: {
+      ...path, default: 'data/admin.key', description: 'File with the admin key; made at the first start.',
+    },
     body_limit_bytes: whole(1572864, 1024, 'Largest request body.'),
   }, 'The Admin API.'),
   store: section({
@@ -122,8 +160,13 @@ export const settingsSchema: JsonSchema = object({
     max_bytes: whole(1024 ** 3, 65536, 'Size beyond which the store refuses writes.'),
   }, 'Where the Admin API keeps resources.'),
   resources: { ...path, description: 'Resources file (YAML or JSON) that is watched.' },
-  plugins: { type: 'array', items: path, maxItems: 100, default: [], description: 'Folders with plugins of your own.' },
-  protocols: { type: 'array', items: path, maxItems: 100, default: [], description: 'Folders with protocols of your own.' },
+  plugins: {
+    type: 'array', items: path, maxItems: 100, default: [], description: 'Folders with plugins of your own.',
+  },
+  protocols: {
+    type: 'array', items: path, maxItems: 100, default: [],
+    description: 'Folders with protocols of your own.',
+  },
   log: section({
     level: {
       type: 'string', enum: ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], default: 'info',

@@ -1,5 +1,5 @@
-// Static settings (millrace.yaml or .json): file, environment variables in it, environment overrides, defaults. All
-// problems are reported at once.
+// Static settings (millrace.yaml or .json): file, environment variables in it, environment overrides,
+// defaults. All problems are reported at once.
 import { readFileSync, statSync } from 'node:fs';
 import { BlockList, isIPv6 } from 'node:net';
 import { basename, dirname, extname, resolve } from 'node:path';
@@ -17,7 +17,9 @@ export interface ListenerSettings {
   readonly address: string;
   readonly port: number;
   readonly protocol?: string;
-  readonly tls?: { readonly cert?: string; readonly key?: string; readonly certificates?: readonly CertificateSettings[] };
+  readonly tls?: {
+    readonly cert?: string; readonly key?: string; readonly certificates?: readonly CertificateSettings[];
+  };
 }
 
 export interface Limits {
@@ -26,15 +28,19 @@ export interface Limits {
   readonly bulk_bytes: number; readonly http_bulk_bytes: number; readonly arguments: number;
   readonly request_bytes: number; readonly reply_nesting: number; readonly pipelined_requests: number;
   readonly unsent_reply_pause_bytes: number; readonly unsent_reply_close_bytes: number;
-  readonly subscriber_close_bytes: number; readonly subscriber_slow_bytes: number; readonly subscriber_slow_s: number;
+  readonly subscriber_close_bytes: number; readonly subscriber_slow_bytes: number;
+  readonly subscriber_slow_s: number;
   readonly link_pending_bytes: number; readonly link_spent_slots: number;
   readonly own_links_per_node: number; readonly own_link_wait_s: number;
-  readonly clients_per_listener: number; readonly clients_per_address: number; readonly auth_failures_per_minute: number;
-  readonly request_timeout_s: number; readonly connect_timeout_s: number; readonly tls_handshake_timeout_s: number;
+  readonly clients_per_listener: number; readonly clients_per_address: number;
+  readonly auth_failures_per_minute: number;
+  readonly request_timeout_s: number; readonly connect_timeout_s: number;
+  readonly tls_handshake_timeout_s: number;
   readonly client_idle_timeout_s: number; readonly http_idle_timeout_s: number;
   readonly redirect_hops: number; readonly retries: number;
   readonly http_header_bytes: number; readonly http_body_bytes: number; readonly http_batch_commands: number;
-  readonly regex_subject_bytes: number; readonly memory_refuse_percent: number; readonly memory_close_percent: number;
+  readonly regex_subject_bytes: number;
+  readonly memory_refuse_percent: number; readonly memory_close_percent: number;
   readonly log_queue_bytes: number;
 }
 
@@ -57,24 +63,36 @@ export interface Settings {
 }
 
 export interface SettingsProblem extends Problem {
-  /** `millrace.yaml:3:9: admin.port: expected 1..65535, got 0`, or the variable that is wrong in place of the file. */
+  /**
+   * `millrace.yaml:3:9: admin.port: expected 1..65535, got 0`, or the variable that is wrong in place of the
+   * file.
+   */
   readonly located: string;
 }
 
 export type LoadedSettings =
-  | { readonly settings: Settings; readonly problems: readonly []; readonly warnings: readonly string[] }
-  | { readonly settings: null; readonly problems: readonly SettingsProblem[]; readonly warnings: readonly string[] };
+  & { readonly warnings: readonly string[] }
+  & ({ readonly settings: Settings; readonly problems: readonly [] }
+    | { readonly settings: null; readonly problems: readonly SettingsProblem[] });
 
-/** Reads the file (null: defaults only). Relative paths count from the file's folder, without one from `folder`. */
-export function loadSettings(file: string | null, environment: Environment, folder = process.cwd()): LoadedSettings {
+/**
+ * Reads the file (null: defaults only). Relative paths count from the file's folder, without one from
+ * `folder`.
+ */
+export function loadSettings(
+  file: string | null, environment: Environment, folder = process.cwd(),
+): LoadedSettings {
   const read = file === null ? empty : readFile(resolve(folder, file), environment);
-  if (typeof read === 'string') return failed([{ ...problem([], '', '', read), located: `${file}: ${read}` }]);
+  if (typeof read === 'string') {
+    return failed([{ ...problem([], '', '', read), located: `${file}: ${read}` }]);
+  }
   const raw = read.value ?? {};
   const sources = override(raw, environment);
   const shape = validate(raw);
   const problems = [...read.problems, ...(shape.length > 0 ? shape : meaning(raw as Settings))];
   if (problems.length > 0) {
-    return failed(problems.map((each) => ({ ...each, located: `${placeOf(each.at, sources, file, read)}: ${each.message}` })));
+    const place = (each: Problem): string => placeOf(each, sources, file, read);
+    return failed(problems.map((each) => ({ ...each, located: `${place(each)}: ${each.message}` })));
   }
   const settings = raw as Settings;
   return {
@@ -100,16 +118,19 @@ function readFile(path: string, environment: Environment): ParsedDocument | stri
   try {
     const { size } = statSync(path);
     if (size > largestDocument) return `expected at most ${largestDocument} bytes, got ${size}`;
-    return readDocument(readFileSync(path, 'utf8'), extname(path).toLowerCase() === '.json' ? 'json' : 'yaml', environment);
+    const format = extname(path).toLowerCase() === '.json' ? 'json' : 'yaml';
+    return readDocument(readFileSync(path, 'utf8'), format, environment);
   } catch (error) {
-    if (error instanceof Unreadable) return `${error.position.line}:${error.position.column}: ${error.message}`;
+    if (error instanceof Unreadable) {
+      return `${error.position.line}:${error.position.column}: ${error.message}`;
+    }
     return (error as Error).message;
   }
 }
 
 interface Override {
   readonly at: At;
-  read(text: string): unknown;
+  readonly read: (value: string) => unknown;
 }
 
 const text = (value: string): string => value;
@@ -117,9 +138,13 @@ const number = (value: string): unknown => (/^\d{1,9}$/.test(value) ? Number(val
 
 /** Variables that win over the file. */
 export const overrides: Readonly<Record<string, readonly Override[]>> = {
-  MILLRACE_LISTEN: [{ at: ['listeners', 0, 'address'], read: hostOf }, { at: ['listeners', 0, 'port'], read: portOf }],
+  MILLRACE_LISTEN: [
+    { at: ['listeners', 0, 'address'], read: hostOf }, { at: ['listeners', 0, 'port'], read: portOf },
+  ],
   MILLRACE_WORKERS: [{ at: ['workers'], read: number }],
-  MILLRACE_ADMIN_LISTEN: [{ at: ['admin', 'address'], read: hostOf }, { at: ['admin', 'port'], read: portOf }],
+  MILLRACE_ADMIN_LISTEN: [
+    { at: ['admin', 'address'], read: hostOf }, { at: ['admin', 'port'], read: portOf },
+  ],
   MILLRACE_ADMIN_KEY: [{ at: ['admin', 'key'], read: text }],
   MILLRACE_ADMIN_KEY_FILE: [{ at: ['admin', 'key_file'], read: text }],
   MILLRACE_STORE: [{ at: ['store', 'path'], read: text }],
@@ -168,11 +193,13 @@ function fresh(at: At, index: number): unknown {
   return typeof at[index + 1] === 'number' ? [{ address: '127.0.0.1', port: 9101, protocol: 'redis' }] : {};
 }
 
-function placeOf(at: At, sources: ReadonlyMap<string, string>, file: string | null, read: ParsedDocument): string {
-  const variable = sources.get(at.join('.'));
+function placeOf(
+  wrong: Problem, sources: ReadonlyMap<string, string>, file: string | null, read: ParsedDocument,
+): string {
+  const variable = sources.get(wrong.at.join('.'));
   if (variable !== undefined) return variable;
   if (file === null) return 'defaults';
-  const { line, column } = read.locate(at);
+  const { line, column } = read.locate(wrong);
   return `${basename(file)}:${line}:${column}`;
 }
 
@@ -190,12 +217,15 @@ function wrongPorts({ listeners, stream_ports: streamPorts, admin }: Settings): 
   for (const [index, { address, port }] of listeners.entries()) {
     const name = `${address} ${port}`;
     const other = taken.get(name);
-    if (other !== undefined) problems.push(problem(['listeners', index, 'port'], `a port that ${other} does not use`, String(port)));
+    if (other !== undefined) {
+      problems.push(problem(['listeners', index, 'port'], `a port that ${other} does not use`, String(port)));
+    }
     taken.set(name, `listeners[${index}]`);
   }
   const { first, last } = portRange(streamPorts.range);
   if (first < 1 || last > 65535 || first > last) {
-    problems.push(problem(['stream_ports', 'range'], 'a port range within 1-65535, lower first', show(streamPorts.range)));
+    const expected = 'a port range within 1-65535, lower first';
+    problems.push(problem(['stream_ports', 'range'], expected, show(streamPorts.range)));
   }
   return problems;
 }
@@ -204,7 +234,8 @@ function wrongAdmin({ admin }: Settings): Problem[] {
   if (isLoopback(admin.address)) return [];
   const problems: Problem[] = [];
   if (!admin.allow_remote) {
-    problems.push(problem(['admin', 'address'], 'a loopback address, or allow_remote: true', show(admin.address)));
+    const expected = 'a loopback address, or allow_remote: true';
+    problems.push(problem(['admin', 'address'], expected, show(admin.address)));
   }
   if (admin.key !== undefined && wellKnownKeys.includes(admin.key)) {
     problems.push(problem(['admin', 'key'], 'a secret key', 'one that is publicly known'));
@@ -214,7 +245,8 @@ function wrongAdmin({ admin }: Settings): Problem[] {
 
 function wrongLimits(limits: Limits): Problem[] {
   const pairs = [
-    ['unsent_reply_pause_bytes', 'unsent_reply_close_bytes'], ['subscriber_slow_bytes', 'subscriber_close_bytes'],
+    ['unsent_reply_pause_bytes', 'unsent_reply_close_bytes'],
+    ['subscriber_slow_bytes', 'subscriber_close_bytes'],
     ['memory_refuse_percent', 'memory_close_percent'], ['unauthenticated_bulk_bytes', 'bulk_bytes'],
     ['unauthenticated_arguments', 'arguments'],
   ] as const;
@@ -238,7 +270,8 @@ function withAbsolutePaths(settings: Settings, folder: string): Settings {
   const full = (path: string): string => resolve(folder, path);
   return {
     ...settings,
-    listeners: settings.listeners.map(({ tls, ...rest }) => (tls === undefined ? rest : { ...rest, tls: fullTls(tls, full) })),
+    listeners: settings.listeners.map(
+      ({ tls, ...rest }) => (tls === undefined ? rest : { ...rest, tls: fullTls(tls, full) })),
     admin: { ...settings.admin, key_file: full(settings.admin.key_file) },
     store: { ...settings.store, path: full(settings.store.path) },
     ...(settings.resources === undefined ? {} : { resources: full(settings.resources) }),
@@ -255,6 +288,7 @@ function fullTls({ cert, key, certificates }: Tls, full: (path: string) => strin
     ...(cert === undefined ? {} : { cert: full(cert) }),
     ...(key === undefined ? {} : { key: full(key) }),
     ...(certificates === undefined ? {}
-      : { certificates: certificates.map((each) => ({ ...each, cert: full(each.cert), key: full(each.key) })) }),
+      : { certificates: certificates.map(
+        (each) => ({ ...each, cert: full(each.cert), key: full(each.key) })) }),
   };
 }

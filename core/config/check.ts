@@ -1,4 +1,5 @@
-// Everything that can be wrong with one resource, found before it is written or used: shape, meaning, references.
+// Everything that can be wrong with one resource, found before it is written or used: shape, meaning,
+// references.
 import { isIPv6 } from 'node:net';
 import {
   compileSchema, isAddressOrCidr, isForbiddenName, nest, problem, type At, type Problem, type Validator,
@@ -26,7 +27,7 @@ export function checkResource(kind: Kind, id: string, value: unknown, references
   const shape = validators[kind](value);
   if (shape.length > 0) return shape;
   const known = value as Value;
-  if (known['id'] !== undefined && String(known['id']) !== id) {
+  if (known['id'] !== undefined && idText(known['id']) !== id) {
     return [problem(['id'], `"${id}"`, show(known['id']), `wrong ${kinds[kind].singular} id`)];
   }
   return rules[kind](id, known, references);
@@ -46,11 +47,12 @@ export function checkId(kind: Kind, id: unknown): Problem[] {
 export function checkUnused(kind: Kind, id: string, routes: Iterable<readonly [string, Value]>): Problem[] {
   for (const [routeId, route] of routes) {
     const superior = protocolOf(route)?.['superior_id'];
-    if (kind === 'stream_routes' && superior !== undefined && String(superior) === id) {
+    if (kind === 'stream_routes' && superior !== undefined && idText(superior) === id) {
       return [problem([], 'an unused route', 'a used one',
-        `can not delete this stream route directly, stream route [${routeId}] is still using it as superior_id`)];
+        `can not delete this stream route directly, stream route [${routeId}] `
+        + 'is still using it as superior_id')];
     }
-    if (kind === 'upstreams' && route['upstream_id'] !== undefined && String(route['upstream_id']) === id) {
+    if (kind === 'upstreams' && route['upstream_id'] !== undefined && idText(route['upstream_id']) === id) {
       return [problem([], 'an unused upstream', 'a used one',
         `can not delete this upstream, stream_route [${routeId}] is still using it now`)];
     }
@@ -73,7 +75,8 @@ const rules: Record<Kind, (id: string, value: Value, references: References) => 
   stream_routes: (id, route, references) => [
     ...['remote_addr', 'server_addr'].flatMap((name) => wrongAddress(name, route[name])),
     ...sourceOfNodes(route),
-    ...Object.entries(objectOf(route['plugins'])).flatMap(([name, conf]) => wrongPlugin(['plugins', name], name, conf, references)),
+    ...Object.entries(objectOf(route['plugins'])).flatMap(
+      ([name, conf]) => wrongPlugin(['plugins', name], name, conf, references)),
     ...wrongProtocol(route, references),
     ...checkReferences('stream_routes', id, route, references),
   ],
@@ -85,9 +88,10 @@ const rules: Record<Kind, (id: string, value: Value, references: References) => 
 };
 
 function wrongAddress(name: string, value: unknown): Problem[] {
-  if (value === undefined || isAddressOrCidr(String(value))) return [];
+  if (value === undefined || isAddressOrCidr(idText(value))) return [];
   const expected = 'IPv4 or IPv6 address or CIDR';
-  return [problem([name], expected, show(value), `invalid ${name}: ${show(value).slice(1, -1)}, expected ${expected}`)];
+  const text = `invalid ${name}: ${show(value).slice(1, -1)}, expected ${expected}`;
+  return [problem([name], expected, show(value), text)];
 }
 
 function sourceOfNodes(route: Value): Problem[] {
@@ -99,22 +103,25 @@ function sourceOfNodes(route: Value): Problem[] {
 function wrongProtocol(route: Value, references: References): Problem[] {
   const protocol = protocolOf(route);
   if (protocol === undefined) return [];
-  const name = String(protocol['name']);
+  const name = idText(protocol['name']);
   const found = references.checkProtocol(name, objectOf(protocol['conf']));
   const problems = found === undefined
     ? [unknownName(['protocol', 'name'], 'protocol', name)] : nest(['protocol', 'conf'], found);
   const loggers = (protocol['logger'] ?? []) as readonly Value[];
-  return [...problems, ...loggers.flatMap((logger, index) => wrongLogger(['protocol', 'logger', index], logger, references))];
+  const wrongLoggers = loggers.flatMap(
+    (logger, index) => wrongLogger(['protocol', 'logger', index], logger, references));
+  return [...problems, ...wrongLoggers];
 }
 
 function wrongLogger(at: At, logger: Value, references: References): Problem[] {
   const filter = logger['filter'];
   const conf = logger['conf'] ?? {};
-  const name = String(logger['name']);
+  const name = idText(logger['name']);
   const found = references.checkPlugin(name, objectOf(conf));
+  const filtered = Array.isArray(filter) && filter.length > 0 ? references.checkExpression(filter) : [];
   return [
     ...(found === undefined ? [unknownName([...at, 'name'], 'plugin', name)] : nest([...at, 'conf'], found)),
-    ...(Array.isArray(filter) && filter.length > 0 ? nest([...at, 'filter'], references.checkExpression(filter)) : []),
+    ...nest([...at, 'filter'], filtered),
   ];
 }
 
@@ -138,7 +145,8 @@ function wrongUpstream(at: At, upstream: Value): Problem[] {
   }
   const nodes = upstream['nodes'];
   if (Array.isArray(nodes)) {
-    problems.push(...nodes.flatMap((node: Value, index) => wrongHost(['nodes', index, 'host'], String(node['host']))));
+    problems.push(...nodes.flatMap(
+      (node: Value, index) => wrongHost(['nodes', index, 'host'], idText(node['host']))));
   } else {
     problems.push(...Object.keys(objectOf(nodes)).flatMap(wrongNodeName));
   }
@@ -159,7 +167,8 @@ function wrongNodeName(name: string): Problem[] {
       ? wrongHost(at, name) : [problem(at, '"host:port": weight', show(name))];
   }
   if (parts.port < 1 || parts.port > 65535) {
-    return [problem(at, 'port 1..65535', String(parts.port), `invalid port ${parts.port}, expected 1..65535`)];
+    const text = `invalid port ${parts.port}, expected 1..65535`;
+    return [problem(at, 'port 1..65535', String(parts.port), text)];
   }
   return wrongHost(at, parts.host);
 }
@@ -176,9 +185,9 @@ function wrongHost(at: At, host: string): Problem[] {
 
 function missingUpstream(route: Value, references: References): Problem[] {
   const id = route['upstream_id'];
-  if (id === undefined || references.resource?.('upstreams', String(id)) !== undefined) return [];
+  if (id === undefined || references.resource?.('upstreams', idText(id)) !== undefined) return [];
   return [problem(['upstream_id'], 'the id of an upstream', show(id),
-    `failed to fetch upstream info by upstream id [${String(id)}], response code: 404`)];
+    `failed to fetch upstream info by upstream id [${idText(id)}], response code: 404`)];
 }
 
 function wrongSuperior(id: string, route: Value, references: References): Problem[] {
@@ -186,14 +195,22 @@ function wrongSuperior(id: string, route: Value, references: References): Proble
   const superiorId = protocol?.['superior_id'];
   if (protocol === undefined || superiorId === undefined) return [];
   const at: At = ['protocol', 'superior_id'];
-  const wrong = (text: string): Problem[] => [problem(at, 'another route of the same protocol', show(superiorId), text)];
-  if (String(superiorId) === id) return wrong('stream route can not set itself as superior_id');
-  const superior = references.resource?.('stream_routes', String(superiorId));
-  if (superior === undefined) return wrong(`failed to fetch stream routes[${String(superiorId)}], response code: 404`);
+  const expected = 'another route of the same protocol';
+  const wrong = (text: string): Problem[] => [problem(at, expected, show(superiorId), text)];
+  if (idText(superiorId) === id) return wrong('stream route can not set itself as superior_id');
+  const superior = references.resource?.('stream_routes', idText(superiorId));
+  if (superior === undefined) {
+    return wrong(`failed to fetch stream routes[${idText(superiorId)}], response code: 404`);
+  }
   const theirs = protocolOf(superior)?.['name'];
   if (theirs === protocol['name']) return [];
-  return wrong(`protocol mismatch: subordinate protocol [${String(protocol['name'])}] does not match `
-    + `superior protocol [${String(theirs ?? 'none')}]`);
+  return wrong(`protocol mismatch: subordinate protocol [${idText(protocol['name'])}] does not match `
+    + `superior protocol [${theirs === undefined ? 'none' : idText(theirs)}]`);
+}
+
+/** An id or name as text; empty for what can be neither. */
+export function idText(value: unknown): string {
+  return typeof value === 'string' || typeof value === 'number' ? String(value) : '';
 }
 
 function protocolOf(route: Value): Value | undefined {

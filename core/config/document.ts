@@ -1,9 +1,9 @@
 // A configuration text (YAML or JSON) as a value that remembers where everything stands.
 import {
   isMap, isScalar, isSeq, LineCounter, parseDocument, visit,
-  type Document, type Node, type Scalar, type YAMLError,
+  type Document, type Node, type YAMLError,
 } from 'yaml';
-import { cut, problem, type At, type Problem } from '../problem.ts';
+import { cut, isUnknownProperty, problem, type At, type Problem } from '../problem.ts';
 import { substitute, type Environment } from './environment.ts';
 
 export interface Position {
@@ -13,8 +13,10 @@ export interface Position {
 
 export interface ParsedDocument {
   readonly value: unknown;
-  /** Where the value at this place, or the nearest one around it, stands. */
-  locate(at: At): Position;
+  /**
+   * Where the value of the problem, or the nearest one around it, stands; of an unknown property, its name.
+   */
+  locate(place: Pick<Problem, 'at' | 'text'>): Position;
   /** Variables without a value: the document is usable except for these places. */
   readonly problems: readonly Problem[];
 }
@@ -36,8 +38,12 @@ export const largestDocument = 16 * 1024 * 1024;
 const mostAliases = 100;
 
 /** Throws Unreadable. */
-export function readDocument(text: string, format: 'yaml' | 'json', environment: Environment): ParsedDocument {
-  if (text.length > largestDocument) throw new Unreadable(`expected at most ${largestDocument} bytes, got ${text.length}`);
+export function readDocument(
+  text: string, format: 'yaml' | 'json', environment: Environment,
+): ParsedDocument {
+  if (text.length > largestDocument) {
+    throw new Unreadable(`expected at most ${largestDocument} bytes, got ${text.length}`);
+  }
   const lines = new LineCounter();
   const document = parse(text, lines);
   if (format === 'json') refuseBadJson(text, document.errors, lines);
@@ -45,9 +51,10 @@ export function readDocument(text: string, format: 'yaml' | 'json', environment:
   const missing = replaceVariables(document, format, environment);
   return {
     value: toValue(document),
-    locate: (at) => position(lines, nodeOffset(document.contents, at)),
+    locate: (place) => position(lines, nodeOffset(document.contents, place.at, isUnknownProperty(place))),
     problems: missing.map(({ offset, variable }) => problem(
-      pathTo(document.contents, offset), 'a set environment variable', variable, `environment variable ${variable} is not set`)),
+      pathTo(document.contents, offset), 'a set environment variable', variable,
+      `environment variable ${variable} is not set`)),
   };
 }
 
@@ -68,7 +75,8 @@ function refuseBadYaml(errors: readonly YAMLError[], lines: LineCounter): void {
   if (first !== undefined) throw new Unreadable(first.message, position(lines, first.pos[0]));
 }
 
-// JSON.parse decides what is JSON. YAML's reader, which takes any JSON, adds the duplicate keys that JSON.parse hides.
+// JSON.parse decides what is JSON. YAML's reader, which takes any JSON, adds the duplicate keys that
+// JSON.parse hides.
 function refuseBadJson(text: string, errors: readonly YAMLError[], lines: LineCounter): void {
   try {
     JSON.parse(text);
@@ -77,7 +85,8 @@ function refuseBadJson(text: string, errors: readonly YAMLError[], lines: LineCo
     const cutOff = /end of JSON|Unterminated/.test(message);
     const offset = /position (\d+)/.exec(message)?.[1] ?? (cutOff ? text.length : 0);
     // The engine's text quotes the document, which may hold secrets.
-    throw new Unreadable(cutOff ? 'unexpected end of JSON' : 'not valid JSON', position(lines, Number(offset)));
+    const why = cutOff ? 'unexpected end of JSON' : 'not valid JSON';
+    throw new Unreadable(why, position(lines, Number(offset)));
   }
   refuseBadYaml(errors.filter((error) => error.code === 'DUPLICATE_KEY'), lines);
 }
@@ -100,8 +109,8 @@ function replaceVariables(document: Document, format: 'yaml' | 'json', environme
       const { text, missing: names, whole } = substitute(node.value, environment);
       missing.push(...names.map((variable) => ({ offset: node.range?.[0] ?? 0, variable })));
       if (text === node.value) return;
-      // An unquoted scalar that is only the placeholder is what its text would have been: `port: ${PORT}` is a number.
-      // JSON has no unquoted form, so there the whole string counts.
+      // An unquoted scalar that is only the placeholder is what its text would have been: `port: ${PORT}` is
+      // a number. JSON has no unquoted form, so there the whole string counts.
       const plain = whole && (format === 'json' || node.type === 'PLAIN');
       node.value = plain ? scalarOf(text) : text;
     },
@@ -111,8 +120,8 @@ function replaceVariables(document: Document, format: 'yaml' | 'json', environme
 
 /** Numbers, booleans and null as YAML reads them; anything else stays text. */
 function scalarOf(text: string): unknown {
-  const parsed = parseDocument(text, { logLevel: 'silent' });
-  const value: unknown = isScalar(parsed.contents) && parsed.errors.length === 0 ? (parsed.contents as Scalar).value : text;
+  const { contents, errors } = parseDocument(text, { logLevel: 'silent' });
+  const value: unknown = isScalar(contents) && errors.length === 0 ? contents.value : text;
   const literal = typeof value === 'boolean' || (typeof value === 'number' && String(value) === text.trim());
   return literal || (value === null && text !== '') ? value : text;
 }
@@ -122,12 +131,12 @@ function position(lines: LineCounter, offset: number): Position {
   return { line: Math.max(1, line), column: Math.max(1, col) };
 }
 
-function nodeOffset(root: unknown, at: At): number {
+function nodeOffset(root: unknown, at: At, ofName: boolean): number {
   let node = root as Node | null;
   let offset = node?.range?.[0] ?? 0;
   for (const segment of at) {
     if (isMap(node)) {
-      const pair = node.items.find((each) => String(isScalar(each.key) ? each.key.value : each.key) === String(segment));
+      const pair = node.items.find((each) => nameOf(each.key) === String(segment));
       if (pair === undefined) return offset;
       offset = (pair.key as Node).range?.[0] ?? offset;
       node = pair.value as Node | null;
@@ -139,7 +148,7 @@ function nodeOffset(root: unknown, at: At): number {
     }
   }
   // A short value is pointed at directly, a long one by its key.
-  return isScalar(node) ? node.range?.[0] ?? offset : offset;
+  return isScalar(node) && !ofName ? node.range?.[0] ?? offset : offset;
 }
 
 /** The path of the innermost named place around an offset. */
@@ -150,7 +159,7 @@ function pathTo(root: unknown, offset: number): At {
     if (isMap(node)) {
       const pair = node.items.find((each) => around(each.key, offset) || around(each.value, offset));
       if (pair === undefined) return at;
-      at.push(cut(String(isScalar(pair.key) ? pair.key.value : pair.key)));
+      at.push(cut(nameOf(pair.key)));
       node = around(pair.value, offset) ? pair.value as Node | null : null;
     } else if (isSeq(node)) {
       const index = node.items.findIndex((each) => around(each, offset));
@@ -161,6 +170,10 @@ function pathTo(root: unknown, offset: number): At {
       return at;
     }
   }
+}
+
+function nameOf(key: unknown): string {
+  return String(isScalar(key) ? key.value : key);
 }
 
 function around(node: unknown, offset: number): boolean {

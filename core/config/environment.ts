@@ -1,6 +1,6 @@
 // Environment variables in configuration: `${NAME}`, `${NAME:-default}`, and the reference's `${{NAME}}`,
-// `${{NAME:=default}}`. `$${` stands for a literal `${`. Replaced in parsed values only: a variable's value can never
-// become another key or structure.
+// `${{NAME:=default}}`. `$${` stands for a literal `${`. Replaced in parsed values only: a variable's value
+// can never become another key or structure.
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 

@@ -1,4 +1,5 @@
-// Watches a resources file and gives what is good in it. Deleting the file, half a file or a wrong file changes nothing.
+// Watches a resources file and gives what is good in it. Deleting the file, half a file or a wrong file
+// changes nothing.
 import { watch, type FSWatcher } from 'chokidar';
 import { createHash } from 'node:crypto';
 import { open, stat } from 'node:fs/promises';
@@ -55,7 +56,9 @@ export class FileSource implements ConfigSource {
     this.#path = resolve(options.path);
   }
 
-  /** Reads the file once and watches it. A missing or wrong file is reported, not thrown: it may become right. */
+  /**
+   * Reads the file once and watches it. A missing or wrong file is reported, not thrown: it may become right.
+   */
   static async open(options: FileSourceOptions): Promise<FileSource> {
     const source = new FileSource(options);
     await source.reload();
@@ -80,7 +83,10 @@ export class FileSource implements ConfigSource {
     return this.#listeners.add(listener);
   }
 
-  /** Reads the file now, changed or not: after SIGHUP, and when plugins changed and refused items may have become good. */
+  /**
+   * Reads the file now, changed or not: after SIGHUP, and when plugins changed and refused items may have
+   * become good.
+   */
   reload(): Promise<void> {
     this.#digest = '';
     return this.#enqueue();
@@ -149,7 +155,9 @@ export class FileSource implements ConfigSource {
       }));
     } catch (error) {
       this.#digest = '';
-      this.#reportOnce('CONFIG_UNREADABLE', 'error', `${this.#path}: ${(error as Error).message}; the last good configuration stays`);
+      const why = error instanceof Error ? error.message : String(error);
+      const text = `${this.#path}: ${why}; the last good configuration stays`;
+      this.#reportOnce('CONFIG_UNREADABLE', 'error', text);
     }
   }
 
@@ -174,7 +182,8 @@ export class FileSource implements ConfigSource {
       for (const { level, text } of lines) this.#options.report({ code: 'CONFIG_INVALID', level, text });
       this.#reported = said;
     }
-    if (changed) this.#options.report({ code: 'CONFIG_RELOADED', level: 'info', text: `${this.#path} loaded` });
+    if (!changed) return;
+    this.#options.report({ code: 'CONFIG_RELOADED', level: 'info', text: `${this.#path} loaded` });
   }
 
   // A file that stays away or stays wrong is one line, not one per look.

@@ -1,7 +1,10 @@
-// One configuration out of two sources: the store that the admin API writes and the watched file. The file wins.
+// One configuration out of two sources: the store that the admin API writes and the watched file. The file
+// wins.
 import type { ConfigEvent } from './file.ts';
 import { kindNames, type Kind, type Resource } from './resource.ts';
 import { emptyConfig, Listeners, type Config, type ConfigSource } from './source.ts';
+
+type ById = ReadonlyMap<string, Resource>;
 
 export class MergedConfig implements ConfigSource {
   readonly #store: ConfigSource;
@@ -10,7 +13,7 @@ export class MergedConfig implements ConfigSource {
   readonly #listeners = new Listeners();
   readonly #stops: (() => void)[];
   // What each kind was joined from: a kind whose sources did not change keeps its map.
-  readonly #joinedFrom = new Map<Kind, readonly [ReadonlyMap<string, Resource>, ReadonlyMap<string, Resource>]>();
+  readonly #joinedFrom = new Map<Kind, readonly [ById, ById]>();
   #shadowed = new Set<string>();
   #config: Config = emptyConfig();
 
@@ -66,7 +69,8 @@ export class MergedConfig implements ConfigSource {
     }
     for (const name of now) {
       if (this.#shadowed.has(name)) continue;
-      this.#report({ code: 'CONFIG_SHADOWED', level: 'warn', text: `${name} is in the store and in the file; the file wins` });
+      const text = `${name} is in the store and in the file; the file wins`;
+      this.#report({ code: 'CONFIG_SHADOWED', level: 'warn', text });
     }
     this.#shadowed = now;
   }

@@ -1,9 +1,9 @@
-// From the text of a resources file to resources. Pure: the last good ones go in, the next good ones come out. An item
-// that is wrong keeps its last good version; a text that is wrong as a whole changes nothing.
+// From the text of a resources file to resources. Pure: the last good ones go in, the next good ones come
+// out. An item that is wrong keeps its last good version; a text that is wrong as a whole changes nothing.
 import { createHash } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import { cut, nearest, nest, problem, show, type At, type Problem } from '../problem.ts';
-import { checkId, checkReferences, checkResource, type References } from './check.ts';
+import { checkId, checkReferences, checkResource, idText, type References } from './check.ts';
 import { readDocument, Unreadable, type ParsedDocument, type Position } from './document.ts';
 import type { Environment } from './environment.ts';
 import { isKind, kindNames, kinds, type Kind, type Resource, type Value } from './resource.ts';
@@ -37,8 +37,8 @@ export interface ReadingOptions {
 
 // Kinds of the reference that Millrace does not have (yet): their presence is no mistake of the user.
 const foreignKinds = [
-  'routes', 'services', 'consumers', 'consumer_groups', 'credentials', 'ssls', 'protos', 'global_rules', 'plugin_configs',
-  'plugins', 'secrets',
+  'routes', 'services', 'consumers', 'consumer_groups', 'credentials', 'ssls', 'protos', 'global_rules',
+  'plugin_configs', 'plugins', 'secrets',
 ];
 
 /** Whether the text says of itself that it is whole. */
@@ -47,33 +47,41 @@ export function endsWithMark(text: string): boolean {
 }
 
 export function readResources(text: string, last: Config, options: ReadingOptions): FileReading {
-  const refuse = (why: string, place: Position, at: At = []): FileReading => ({
-    config: last, readable: false, warnings: [], problems: [located(options.name, place, problem(at, '', '', why))],
+  const refuse = (why: Problem, place: Position): FileReading => ({
+    config: last, readable: false, warnings: [], problems: [located(options.name, place, why)],
   });
   if (options.format === 'yaml' && options.needsEnd === true && !endsWithMark(text)) {
-    return refuse('the end mark #END is missing, which the file had before: taken as half written', lastLine(text));
+    const why = 'the end mark #END is missing, which the file had before: taken as half written';
+    return refuse(problem([], 'end mark', 'none', why), lastLine(text));
   }
   try {
     const document = readDocument(text, options.format, options.environment);
     const shape = wrongShape(document.value);
-    if (shape !== null) return refuse(shape.text, document.locate(shape.at), shape.at.slice(0, -1));
+    if (shape !== null) return refuse(shape, document.locate(shape));
     return new Reading(document, last, options).result();
   } catch (error) {
-    if (error instanceof Unreadable) return refuse(error.message, error.position);
+    if (error instanceof Unreadable) {
+      return refuse(problem([], 'a readable file', 'another', error.message), error.position);
+    }
     throw error;
   }
 }
 
-/** What makes the whole file doubtful: a misspelled kind would otherwise read as "all its resources are gone". */
+/**
+ * What makes the whole file doubtful: a misspelled kind would otherwise read as "all its resources are gone".
+ */
 function wrongShape(value: unknown): Problem | null {
   if (value === null || value === undefined) {
-    return problem([], 'resources', 'nothing', 'expected resources, got an empty file; `stream_routes: []` means none');
+    const text = 'expected resources, got an empty file; `stream_routes: []` means none';
+    return problem([], 'resources', 'nothing', text);
   }
-  if (typeof value !== 'object' || Array.isArray(value)) return problem([], 'an object of kinds', 'something else');
+  if (typeof value !== 'object' || Array.isArray(value)) {
+    return problem([], 'an object of kinds', 'something else');
+  }
   for (const [name, list] of Object.entries(value)) {
     const at: At = [name];
     if (!isKind(name)) {
-      if (foreignKinds.includes(name) || /_conf_version$/.test(name)) continue;
+      if (foreignKinds.includes(name) || name.endsWith('_conf_version')) continue;
       const meant = nearest(name, kindNames);
       const hint = meant === undefined ? '' : `, did you mean "${meant}"?`;
       return problem(at, 'known kind', name, `unknown property ${JSON.stringify(cut(name))}${hint}`);
@@ -116,8 +124,11 @@ class Reading {
     const config = same ? this.#last : { revision: this.#revision, resources };
     this.#warnAboutReferences(config);
     this.#warnAboutForeignKinds();
-    const place = (each: Problem): FileProblem => located(this.#options.name, this.#document.locate(each.at), each);
-    return { config, readable: true, problems: this.#problems.map(place), warnings: this.#warnings.map(place) };
+    const place = (each: Problem): FileProblem =>
+      located(this.#options.name, this.#document.locate(each), each);
+    return {
+      config, readable: true, problems: this.#problems.map(place), warnings: this.#warnings.map(place),
+    };
   }
 
   get #revision(): number {
@@ -151,14 +162,17 @@ class Reading {
         return { at, id: '', generated: false, value: {}, problems: [problem(at, 'object', show(entry))] };
       }
       // What an export of the reference carries; here the file's own history counts.
-      const { id: given, create_time: _c, update_time: _u, modifiedIndex: _m, createdIndex: _n, ...value } = entry as Value;
-      const id = given === undefined ? this.#generatedId(kind, value, seen) : String(given);
+      const {
+        id: given, create_time: _c, update_time: _u, modifiedIndex: _m, createdIndex: _n, ...value
+      } = entry as Value;
+      const id = given === undefined ? this.#generatedId(kind, value, seen) : idText(given);
       const problems = given === undefined ? [] : nest(at, checkId(kind, given));
       const first = seen.get(id);
       if (first !== undefined) {
-        const line = this.#document.locate(first).line;
-        return { at, id, generated: false, value, problems: [problem([...at, 'id'], 'an id of its own', `"${cut(id)}"`,
-          `found duplicate id ${cut(id)} in ${kind}, first in line ${line}`)] };
+        const line = this.#document.locate({ at: first, text: '' }).line;
+        const text = `found duplicate id ${cut(id)} in ${kind}, first in line ${line}`;
+        const twice = problem([...at, 'id'], 'an id of its own', show(id), text);
+        return { at, id, generated: false, value, problems: [twice] };
       }
       if (problems.length > 0) return { at, id: '', generated: false, value, problems };
       seen.set(id, at);
@@ -166,11 +180,13 @@ class Reading {
     });
   }
 
-  // Made of the name, or of what tells the kind's resources apart, so that order and other fields do not matter.
+  // Made of the name, or of what tells the kind's resources apart, so that order and other fields do not
+  // matter.
   #generatedId(kind: Kind, value: Value, seen: ReadonlyMap<string, At>): string {
     const parts = value['name'] === undefined
       ? kinds[kind].identity.map((name) => sorted(value[name] ?? null)) : [value['name']];
-    const id = `file-${createHash('sha256').update(JSON.stringify([kind, parts])).digest('hex').slice(0, 16)}`;
+    const digest = createHash('sha256').update(JSON.stringify([kind, parts])).digest('hex');
+    const id = `file-${digest.slice(0, 16)}`;
     for (let count = 2, unique = id; ; unique = `${id}-${count++}`) if (!seen.has(unique)) return unique;
   }
 
@@ -178,7 +194,8 @@ class Reading {
     if (item.problems.length > 0) return item.problems;
     const unset = this.#document.problems.filter(({ at }) => at[0] === item.at[0] && at[1] === item.at[1]);
     if (unset.length > 0) return unset;
-    return nest(item.at, checkResource(kind, item.id, item.value, withoutResources(this.#options.references)));
+    const references = withoutResources(this.#options.references);
+    return nest(item.at, checkResource(kind, item.id, item.value, references));
   }
 
   #resource(kind: Kind, item: Item, good: Resource | undefined): Resource {
@@ -208,7 +225,8 @@ class Reading {
     const foreign = Object.keys(this.#values).filter((name) => foreignKinds.includes(name));
     const [first] = foreign;
     if (first === undefined) return;
-    this.#warnings.push(problem([first], kindNames.join(', '), foreign.join(', '), `not supported and ignored: ${foreign.join(', ')}`));
+    const text = `not supported and ignored: ${foreign.join(', ')}`;
+    this.#warnings.push(problem([first], kindNames.join(', '), foreign.join(', '), text));
   }
 }
 
@@ -229,11 +247,13 @@ function sameEntries(a: ReadonlyMap<string, Resource>, b: ReadonlyMap<string, Re
 function sorted(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(sorted);
   if (typeof value !== 'object' || value === null) return value;
-  return Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([name, child]) => [name, sorted(child)]);
+  return Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1))
+    .map(([name, child]) => [name, sorted(child)]);
 }
 
 function located(name: string, place: Position, each: Problem): FileProblem {
-  return { ...each, line: place.line, column: place.column, located: `${name}:${place.line}:${place.column}: ${each.message}` };
+  const { line, column } = place;
+  return { ...each, line, column, located: `${name}:${line}:${column}: ${each.message}` };
 }
 
 function lastLine(text: string): Position {

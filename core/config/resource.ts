@@ -29,7 +29,9 @@ export interface KindRow {
   /** The name under `/schema/`. */
   readonly schemaName: string;
   readonly schema: JsonSchema;
-  /** What tells a file's items without id apart: an edit of anything else leaves their generated id as it is. */
+  /**
+   * What tells a file's items without id apart: an edit of anything else leaves their generated id as it is.
+   */
   readonly identity: readonly string[];
 }
 
@@ -38,7 +40,9 @@ export const kinds: Readonly<Record<Kind, KindRow>> = {
     singular: 'stream route', schemaName: 'stream_route', schema: streamRouteSchema,
     identity: ['server_addr', 'server_port', 'remote_addr', 'sni'],
   },
-  upstreams: { singular: 'upstream', schemaName: 'upstream', schema: upstreamSchema, identity: ['nodes', 'type'] },
+  upstreams: {
+    singular: 'upstream', schemaName: 'upstream', schema: upstreamSchema, identity: ['nodes', 'type'],
+  },
   plugin_metadata: {
     singular: 'plugin_metadata', schemaName: 'plugin_metadata', schema: pluginMetadataSchema, identity: [],
   },

@@ -1,8 +1,11 @@
-// What configuration sources have in common: the store behind the admin API, the watched file, and both joined.
+// What configuration sources have in common: the store behind the admin API, the watched file, and both
+// joined.
 import type { Kind, Resource, Value } from './resource.ts';
 import { kindNames } from './resource.ts';
 
-/** The whole configuration at one moment. Plain data (structured clone keeps it), never changed afterwards. */
+/**
+ * The whole configuration at one moment. Plain data (structured clone keeps it), never changed afterwards.
+ */
 export interface Config {
   /** Grows with every change of this source. */
   readonly revision: number;
@@ -31,8 +34,9 @@ export interface Version {
 }
 
 /**
- * A durable source that the admin API writes. Values were checked before. When `put` or `delete` resolves, the change
- * survives a crash and every listener was called. A write that fails rejects with STORE_FAILED and changes nothing.
+ * A durable source that the admin API writes. Values were checked before. When `put` or `delete` resolves,
+ * the change survives a crash and every listener was called. A write that fails rejects with STORE_FAILED and
+ * changes nothing.
  */
 export interface Store extends ConfigSource {
   get(kind: Kind, id: string): Resource | undefined;
@@ -86,7 +90,8 @@ export class Listeners {
         failures.push(error);
       }
     }
-    // Not the writer's fault: his change is durable. It surfaces as an uncaught error, after everybody was told.
+    // Not the writer's fault: his change is durable. It surfaces as an uncaught error, after everybody was
+    // told.
     if (failures.length > 0) queueMicrotask(() => { throw failures[0]; });
   }
 }

@@ -1,5 +1,5 @@
-// The embedded store: one SQLite file. An acknowledged write is on the disk (WAL, every commit synchronised); a write
-// that fails leaves file and memory as they were.
+// The embedded store: one SQLite file. An acknowledged write is on the disk (WAL, every commit synchronised);
+// a write that fails leaves file and memory as they were.
 import { chmodSync, closeSync, fsyncSync, mkdirSync, openSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
@@ -49,7 +49,10 @@ export class SqliteStore extends LocalStore {
     this.#statements = prepare(db);
   }
 
-  /** Opens or creates the file. Throws STORE_FAILED with the path when it is unusable or in use by another process. */
+  /**
+   * Opens or creates the file. Throws STORE_FAILED with the path when it is unusable or in use by another
+   * process.
+   */
   static open(options: SqliteStoreOptions): SqliteStore {
     try {
       createPrivately(options.path);
@@ -83,7 +86,8 @@ export class SqliteStore extends LocalStore {
     if (resource === null || text === null) {
       remove.run(kind, id);
     } else {
-      put.run(kind, id, text, resource.createdIndex, resource.modifiedIndex, resource.createTime ?? time, time);
+      const { createdIndex, modifiedIndex, createTime = time } = resource;
+      put.run(kind, id, text, createdIndex, modifiedIndex, createTime, time);
     }
     remember.run(revision, kind, id, text, time);
     forget.run(revision - this.#kept);
@@ -129,11 +133,13 @@ function prepare(db: DatabaseSync): Statements {
     remember: db.prepare('INSERT INTO history VALUES (?, ?, ?, ?, ?)'),
     forget: db.prepare('DELETE FROM history WHERE revision <= ?'),
     count: db.prepare("UPDATE state SET value = ? WHERE name = 'revision'"),
-    past: db.prepare('SELECT revision, value, time FROM history WHERE kind = ? AND id = ? ORDER BY revision DESC'),
+    past: db.prepare(
+      'SELECT revision, value, time FROM history WHERE kind = ? AND id = ? ORDER BY revision DESC'),
   };
 }
 
-// The file holds passwords of upstreams: nobody but the owner reads it. SQLite gives its side files the same mode.
+// The file holds passwords of upstreams: nobody but the owner reads it. SQLite gives its side files the same
+// mode.
 function createPrivately(path: string): void {
   const folder = dirname(path);
   mkdirSync(folder, { recursive: true, mode: 0o700 });
@@ -151,11 +157,13 @@ function configure(db: DatabaseSync, maxBytes: number): void {
   db.exec(`PRAGMA max_page_count = ${Math.max(16, Math.floor(maxBytes / pageBytes))}`);
   db.exec('BEGIN IMMEDIATE; COMMIT');
   const check = Object.values(db.prepare('PRAGMA quick_check(1)').get() ?? {})[0];
-  if (check !== 'ok') throw new ProxyError('STORE_FAILED', `the configuration store is damaged: ${String(check)}`);
+  if (check !== 'ok') {
+    throw new ProxyError('STORE_FAILED', `the configuration store is damaged: ${String(check)}`);
+  }
   const version = Number(db.prepare('PRAGMA user_version').get()?.['user_version']);
   if (version > schemaVersion) {
-    throw new ProxyError('STORE_FAILED', `the configuration store was written by a newer Millrace (format ${version}, `
-      + `this one reads up to ${schemaVersion})`);
+    throw new ProxyError('STORE_FAILED', 'the configuration store was written by a newer Millrace '
+      + `(format ${version}, this one reads up to ${schemaVersion})`);
   }
   if (version === 0) db.exec(`BEGIN IMMEDIATE; ${tables} COMMIT`);
 }
@@ -173,7 +181,8 @@ function readConfig(db: DatabaseSync): Config {
       createTime: Number(row['create_time']), updateTime: Number(row['update_time']),
     }));
   }
-  return { revision: Number(db.prepare("SELECT value FROM state WHERE name = 'revision'").get()?.['value'] ?? 0), resources };
+  const state = db.prepare("SELECT value FROM state WHERE name = 'revision'").get();
+  return { revision: Number(state?.['value'] ?? 0), resources };
 }
 
 // SQLite's primary result codes that an operator can act on.
@@ -188,8 +197,12 @@ const reasons: Readonly<Record<number, string>> = {
 };
 
 function failure(error: unknown, place: string): ProxyError {
-  if (error instanceof ProxyError) return new ProxyError(error.code, `${place}${error.message}`, { cause: error });
+  if (error instanceof ProxyError) {
+    return new ProxyError(error.code, `${place}${error.message}`, { cause: error });
+  }
   const { errcode, code, message } = error as { errcode?: number; code?: string; message?: string };
-  const reason = errcode === undefined ? `${code ?? 'error'}: ${message ?? 'unknown'}` : reasons[errcode & 0xff] ?? message;
-  return new ProxyError('STORE_FAILED', `${place}the configuration store failed: ${reason}`, { cause: error });
+  const known = errcode === undefined ? undefined : reasons[errcode & 0xff];
+  const reason = known ?? `${code ?? 'error'}: ${message ?? 'unknown'}`;
+  const text = `${place}the configuration store failed: ${reason}`;
+  return new ProxyError('STORE_FAILED', text, { cause: error });
 }

@@ -1,5 +1,5 @@
-// What the stores of one process share: the configuration in memory, revisions, compare-and-set. How a change is made
-// durable is theirs.
+// What the stores of one process share: the configuration in memory, revisions, compare-and-set. How a change
+// is made durable is theirs.
 import { ProxyError } from '../errors.ts';
 import { isForbiddenName } from '../schema.ts';
 import type { Kind, Resource, Value } from './resource.ts';
@@ -56,10 +56,14 @@ export abstract class LocalStore implements Store {
 
   async put(kind: Kind, id: string, value: Value, revision?: number): Promise<Written> {
     const old = this.get(kind, id);
-    if (revision !== undefined && revision !== (old?.modifiedIndex ?? 0)) return { outcome: 'conflict', resource: old };
+    if (revision !== undefined && revision !== (old?.modifiedIndex ?? 0)) {
+      return { outcome: 'conflict', resource: old };
+    }
     if (isForbiddenName(id)) throw new ProxyError('STORE_FAILED', `the id ${id} cannot be stored`);
     const text = JSON.stringify(value);
-    if (text.length > largestValue) throw new ProxyError('STORE_FAILED', 'the resource is larger than 16 MiB');
+    if (text.length > largestValue) {
+      throw new ProxyError('STORE_FAILED', 'the resource is larger than 16 MiB');
+    }
     const next = this.#config.revision + 1;
     const time = this.#time();
     const resource = frozenResource({
@@ -75,7 +79,8 @@ export abstract class LocalStore implements Store {
     const old = this.get(kind, id);
     if (old === undefined) return 'absent';
     if (revision !== undefined && revision !== old.modifiedIndex) return 'conflict';
-    this.#apply({ revision: this.#config.revision + 1, kind, id, resource: null, text: null, time: this.#time() });
+    const next = this.#config.revision + 1;
+    this.#apply({ revision: next, kind, id, resource: null, text: null, time: this.#time() });
     return 'deleted';
   }
 

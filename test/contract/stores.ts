@@ -6,7 +6,7 @@ import type { Config, Store } from '../../core/config/source.ts';
 export interface StoreUnderTest {
   readonly name: string;
   /** A fresh, empty store whose clock shows `time()` unix seconds and that keeps the last ten versions. */
-  open(time: () => number): Promise<Store>;
+  readonly open: (time: () => number) => Promise<Store>;
 }
 
 export function testStore({ name, open }: StoreUnderTest): void {

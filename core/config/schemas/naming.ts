@@ -4,7 +4,7 @@ import type { JsonSchema } from '../../schema.ts';
 const idWords = '1..64 letters, digits, -, _, . or an integer from 1';
 
 export const idSchema: JsonSchema = {
-  description: 'Name of the resource in its kind: 1 to 64 letters, digits, `-`, `_`, `.`, or an integer from 1.',
+  description: 'Name of the resource in its kind: 1 to 64 letters, digits, `-_.`, or an integer from 1.',
   'x-expected': idWords,
   anyOf: [
     { type: 'string', pattern: '^[A-Za-z0-9._-]{1,64}$', 'x-expected': idWords },
@@ -29,9 +29,11 @@ export const labelsSchema: JsonSchema = {
 /** Times that the server writes. */
 export const timesSchema: Readonly<Record<'create_time' | 'update_time', JsonSchema>> = {
   create_time: {
-    not: {}, 'x-refused': 'the property is forbidden:  create_time', description: 'Written by the server; not accepted.',
+    not: {}, 'x-refused': 'the property is forbidden:  create_time',
+    description: 'Written by the server; not accepted.',
   },
   update_time: {
-    not: {}, 'x-refused': 'the property is forbidden:  update_time', description: 'Written by the server; not accepted.',
+    not: {}, 'x-refused': 'the property is forbidden:  update_time',
+    description: 'Written by the server; not accepted.',
   },
 };

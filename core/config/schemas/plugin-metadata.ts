@@ -1,4 +1,5 @@
-// One plugin's settings for all places where it is used; the plugin's own metadata schema says what may stand here.
+// One plugin's settings for all places where it is used; the plugin's own metadata schema says what may stand
+// here.
 import type { JsonSchema } from '../../schema.ts';
 
 export const pluginMetadataSchema: JsonSchema = { type: 'object' };

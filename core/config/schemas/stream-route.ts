@@ -10,7 +10,9 @@ const loggerSchema: JsonSchema = {
   type: 'object', required: ['name'], additionalProperties: false,
   properties: {
     name: { type: 'string', minLength: 1, maxLength: 128, description: 'Plugin whose log hook runs.' },
-    filter: { type: 'array', description: 'Expression over request variables; empty or absent: every request.' },
+    filter: {
+      type: 'array', description: 'Expression over request variables; empty or absent: every request.',
+    },
     conf: { type: 'object', description: 'Configuration of that plugin.' },
   },
 };
@@ -21,14 +23,18 @@ const protocolSchema: JsonSchema = {
   properties: {
     name: { type: 'string', minLength: 1, maxLength: 128, description: 'Protocol, for example `redis`.' },
     conf: { type: 'object', description: 'Configuration of the protocol.' },
-    logger: { type: 'array', items: loggerSchema, maxItems: 32, description: 'Logs of this route, in order.' },
+    logger: {
+      type: 'array', items: loggerSchema, maxItems: 32, description: 'Logs of this route, in order.',
+    },
     superior_id: {
       ...idSchema,
-      description: 'Makes this a subordinate of another route of the same protocol, which chooses among them by request.',
+      description: 'Makes this a subordinate of another route of the same protocol: that one chooses.',
     },
     metric: {
       type: 'object', additionalProperties: false, description: 'Metrics of the protocol.',
-      properties: { enable: { type: 'boolean', description: 'Whether requests of this route are measured.' } },
+      properties: {
+        enable: { type: 'boolean', description: 'Whether requests of this route are measured.' },
+      },
     },
   },
 };
@@ -38,11 +44,16 @@ export const streamRouteSchema: JsonSchema = {
   properties: {
     id: idSchema, name: nameSchema, desc: descSchema, labels: labelsSchema, ...timesSchema,
     remote_addr: { ...address, description: 'Clients that the route is for: address or CIDR.' },
-    server_addr: { ...address, description: 'Addresses of ours that the client connected to: address or CIDR.' },
-    server_port: { type: 'integer', minimum: 1, maximum: 65535, description: 'Port of ours that the client connected to.' },
+    server_addr: {
+      ...address, description: 'Addresses of ours that the client connected to: address or CIDR.',
+    },
+    server_port: {
+      type: 'integer', minimum: 1, maximum: 65535, description: 'Port of ours that the client connected to.',
+    },
     sni: {
       type: 'string', minLength: 1, maxLength: 253, pattern: '^(\\*|\\*?[A-Za-z0-9._:\\[\\]-]+)$',
-      'x-expected': 'host name, *.host name or *', description: 'TLS server name; `*.` in front stands for any host.',
+      'x-expected': 'host name, *.host name or *',
+      description: 'TLS server name; `*.` in front stands for any host.',
     },
     upstream: { ...upstreamSchema, description: 'Where requests go; wins over `upstream_id`.' },
     upstream_id: { ...idSchema, description: 'Upstream resource where requests go.' },
@@ -51,7 +62,8 @@ export const streamRouteSchema: JsonSchema = {
       description: 'Comes in a later version.',
     },
     plugins: {
-      type: 'object', additionalProperties: { type: 'object' }, description: 'Plugin name → its configuration.',
+      type: 'object', additionalProperties: { type: 'object' },
+      description: 'Plugin name → its configuration.',
     },
     protocol: protocolSchema,
     status: { type: 'integer', enum: [0, 1], description: '1 (default): in use; 0: kept, but not matched.' },

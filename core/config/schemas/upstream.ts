@@ -34,7 +34,7 @@ const nodesSchema: JsonSchema = {
           weight,
           priority: {
             type: 'integer', minimum: -1000000, maximum: 1000000,
-            description: 'Higher first (default 0); a lower one is used only when all higher ones are down or tried.',
+            description: 'Higher first (default 0); lower ones only when all higher ones are down or tried.',
           },
           metadata: { type: 'object', description: 'Kept and shown; has no effect.' },
         },
@@ -48,7 +48,9 @@ const tlsSchema: JsonSchema = {
   dependencies: { client_cert: ['client_key'], client_key: ['client_cert'] },
   properties: {
     verify: { type: 'boolean', description: 'Whether the certificate of the node is checked; default true.' },
-    server_name: { type: 'string', minLength: 1, maxLength: 253, description: 'Name to ask for and to check.' },
+    server_name: {
+      type: 'string', minLength: 1, maxLength: 253, description: 'Name to ask for and to check.',
+    },
     ca: pem('Certificates (PEM) to check the node by, instead of those of the system.'),
     client_cert: pem('Certificate (PEM) that we show.'),
     client_key: pem('Its private key (PEM).', true),
@@ -73,46 +75,68 @@ export const upstreamSchema: JsonSchema = {
       type: 'string', enum: ['vars', 'vars_combinations'],
       description: 'What `key` is with `chash`: a variable (default) or a text with variables in it.',
     },
-    key: { type: 'string', minLength: 1, maxLength: 1024, description: 'What `chash` hashes, for example `remote_addr`.' },
-    retries: { type: 'integer', minimum: 0, maximum: 255, description: 'Further nodes to try; default all others.' },
+    key: {
+      type: 'string', minLength: 1, maxLength: 1024,
+      description: 'What `chash` hashes, for example `remote_addr`.',
+    },
+    retries: {
+      type: 'integer', minimum: 0, maximum: 255, description: 'Further nodes to try; default all others.',
+    },
     retry_timeout: {
-      type: 'number', minimum: 0, maximum: longestSeconds, description: 'Seconds after which no other node is tried; 0: no limit.',
+      type: 'number', minimum: 0, maximum: longestSeconds,
+      description: 'Seconds after which no other node is tried; 0: no limit.',
     },
     timeout: {
       type: 'object', additionalProperties: false, description: 'Seconds; each may be left out.',
       properties: {
         connect: seconds('For connecting.'), send: seconds('For writing a request.'),
-        read: seconds('From a request to its reply.'), idle: seconds('Without any byte on a plain TCP connection.'),
+        read: seconds(
+          'From a request to its reply.'), idle: seconds('Without any byte on a plain TCP connection.',
+        ),
       },
     },
     keepalive_pool: {
       type: 'object', additionalProperties: false, description: 'Connections that one client has for itself.',
       properties: {
         size: { type: 'integer', minimum: 1, maximum: 65535, description: 'Most per node.' },
-        idle_timeout: { type: 'number', minimum: 0, maximum: longestSeconds, description: 'Seconds unused before it is closed.' },
+        idle_timeout: {
+          type: 'number', minimum: 0, maximum: longestSeconds,
+          description: 'Seconds unused before it is closed.',
+        },
         requests: { type: 'integer', minimum: 1, description: 'Uses before it is closed.' },
       },
     },
     scheme: { type: 'string', enum: ['tcp', 'tls'], description: 'Plain (default) or TLS.' },
     tls: tlsSchema,
     auth: {
-      type: 'object', additionalProperties: false, required: ['password'], description: 'How we log in at the nodes.',
+      type: 'object', additionalProperties: false, required: ['password'],
+      description: 'How we log in at the nodes.',
       properties: {
-        username: { type: 'string', minLength: 1, maxLength: 512, description: 'User, if not the default one.' },
-        password: { type: 'string', minLength: 1, maxLength: 4096, writeOnly: true, description: 'Password.' },
+        username: {
+          type: 'string', minLength: 1, maxLength: 512, description: 'User, if not the default one.',
+        },
+        password: {
+          type: 'string', minLength: 1, maxLength: 4096, writeOnly: true, description: 'Password.',
+        },
       },
     },
-    pass_host: { type: 'string', enum: ['pass', 'node', 'rewrite'], description: 'For HTTP; has no effect on streams.' },
+    pass_host: {
+      type: 'string', enum: ['pass', 'node', 'rewrite'], description: 'For HTTP; has no effect on streams.',
+    },
     upstream_host: { type: 'string', maxLength: 253, description: 'For HTTP; has no effect on streams.' },
     checks: {
-      not: {}, 'x-refused': 'health checks are configurable in a later version; until then a node that refuses is left out by itself',
+      not: {},
+      'x-refused': 'health checks are configurable in a later version; '
+        + 'until then a node that refuses is left out by itself',
       description: 'Comes in a later version.',
     },
     service_name: {
-      not: {}, 'x-refused': 'service discovery comes in a later version; use nodes', description: 'Comes in a later version.',
+      not: {}, 'x-refused': 'service discovery comes in a later version; use nodes',
+      description: 'Comes in a later version.',
     },
     discovery_type: {
-      not: {}, 'x-refused': 'service discovery comes in a later version; use nodes', description: 'Comes in a later version.',
+      not: {}, 'x-refused': 'service discovery comes in a later version; use nodes',
+      description: 'Comes in a later version.',
     },
   },
 };
