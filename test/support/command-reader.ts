@@ -1,4 +1,5 @@
-// Frames what a client or proxy sends to an upstream of ours: RESP arrays of bulks and inline lines, in any cut.
+// Frames what a client or proxy sends to an upstream of ours: RESP arrays of bulks and inline lines, in any
+// cut.
 
 export interface SeenCommand {
   readonly args: readonly Buffer[];
@@ -50,7 +51,8 @@ export class CommandReader {
       if (size === null) return this.#unfinished(args, this.#bytes.length + 1);
       const end = size.next + size.value;
       if (this.#bytes.length < end + 2) return this.#unfinished(args, end + 2);
-      if (this.#bytes[end] !== 13 || this.#bytes[end + 1] !== 10) throw new Error(`no CRLF at ${this.#excerpt(end)}`);
+      if (this.#bytes[end] !== 13 || this.#bytes[end + 1] !== 10)
+        throw new Error(`no CRLF at ${this.#excerpt(end)}`);
       args.push(Buffer.from(this.#bytes.subarray(size.next, end)));
       at = end + 2;
     }
@@ -67,7 +69,8 @@ export class CommandReader {
     const end = this.#bytes.indexOf(10, from);
     if (end < 0) return null;
     const words = this.#bytes.toString('latin1', from, end).split(/[ \r]+/).filter((word) => word !== '');
-    return { args: words.map((word) => Buffer.from(word, 'latin1')), raw: Buffer.from(this.#bytes.subarray(from, end + 1)) };
+    return { args: words.map((word) => Buffer.from(word, 'latin1')),
+      raw: Buffer.from(this.#bytes.subarray(from, end + 1)) };
   }
 
   #number(from: number): { value: number; next: number } | null {

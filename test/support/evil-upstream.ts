@@ -1,5 +1,6 @@
-// An upstream that speaks RESP, answers `GET k` with `k` (or with what SET stored), and misbehaves by seeded dice.
-// A key can order a misbehaviour of its own: `evil:late:anything`, `evil:late=250:anything` (milliseconds).
+// An upstream that speaks RESP, answers `GET k` with `k` (or with what SET stored), and misbehaves by seeded
+// dice. A key can order a misbehaviour of its own: `evil:late:anything`, `evil:late=250:anything`
+// (milliseconds).
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { CommandReader, type SeenCommand } from './command-reader.ts';
 import { Dice, freshSeed } from './dice.ts';
@@ -44,7 +45,10 @@ export interface EvilOptions {
 export interface EvilUpstream extends AsyncDisposable {
   readonly port: number;
   readonly seed: number;
-  /** Executions by command and key: `set k` → 2. Commands without a key count under their name. */
+  /**
+   * Executions by command and key: `set k` → 2; commands without a key under their name. Writes always, the rest
+   * until 100,000 are known. Keys are cut to 200 bytes.
+   */
   readonly executed: ReadonlyMap<string, number>;
   /** How often each misbehaviour happened. */
   readonly done: ReadonlyMap<Misbehaviour, number>;
@@ -69,6 +73,7 @@ class Evil {
   readonly sockets = new Set<Socket>();
   readonly store = new Map<string, Buffer>();
   readonly options: EvilOptions;
+  stored = 0;
   chances: Partial<Record<Misbehaviour, number>>;
 
   constructor(options: EvilOptions) {
@@ -100,7 +105,8 @@ class Evil {
     const ms = Number(ordered?.[2] ?? this.options.lateMs ?? 200);
     const asked = misbehaviours.find((kind) => kind === ordered?.[1]);
     if (asked !== undefined) { this.count(asked); return { kind: asked, ms }; }
-    const kind = misbehaviours.find((each) => each !== 'early' && !PER_CONNECTION.has(each) && this.rolled(each));
+    const kind = misbehaviours.find((each) => each !== 'early' && !PER_CONNECTION.has(each)
+      && this.rolled(each));
     return { kind: kind ?? null, ms };
   }
 
@@ -108,19 +114,37 @@ class Evil {
     if (this.options.keepRaw === true) this.raw.push(raw);
     const name = args[0]?.toString('latin1').toLowerCase() ?? '';
     const key = args[1]?.toString('latin1');
-    const counted = key === undefined ? name : `${name} ${key}`;
-    this.executed.set(counted, (this.executed.get(counted) ?? 0) + 1);
+    const counted = key === undefined ? name : `${name} ${key.slice(0, 200)}`;
+    if (WRITES.has(name) || this.executed.size < READS_COUNTED) {
+      this.executed.set(counted, (this.executed.get(counted) ?? 0) + 1);
+    }
     return this.answer(name, key ?? '', args);
+  }
+
+  // The keys written longest ago go first: those of clients that are gone.
+  keep(key: string, value: Buffer): void {
+    this.forget(key);
+    this.store.set(key, value);
+    this.stored += value.length;
+    for (const oldest of this.store.keys()) {
+      if (this.stored <= STORED_BYTES) return;
+      this.forget(oldest);
+    }
+  }
+
+  forget(key: string): boolean {
+    this.stored -= this.store.get(key)?.length ?? 0;
+    return this.store.delete(key);
   }
 
   answer(name: string, key: string, args: readonly Buffer[]): Buffer {
     switch (name) {
       case 'get': return bulk(this.store.get(key) ?? args[1] ?? Buffer.alloc(0));
-      case 'set': this.store.set(key, args[2] ?? Buffer.alloc(0)); return OK;
-      case 'del': return Buffer.from(this.store.delete(key) ? ':1\r\n' : ':0\r\n');
+      case 'set': this.keep(key, args[2] ?? Buffer.alloc(0)); return OK;
+      case 'del': return Buffer.from(this.forget(key) ? ':1\r\n' : ':0\r\n');
       case 'incr': {
         const value = Number(this.store.get(key) ?? 0) + 1;
-        this.store.set(key, Buffer.from(String(value)));
+        this.keep(key, Buffer.from(String(value)));
         return Buffer.from(`:${value}\r\n`);
       }
       case 'mget': {
@@ -136,6 +160,10 @@ class Evil {
   }
 }
 
+const WRITES: ReadonlySet<string> = new Set(['set', 'incr', 'del']);
+// So that a night's run of ever new keys stays in memory.
+const READS_COUNTED = 100_000;
+const STORED_BYTES = 256 * 1024 * 1024;
 const PER_CONNECTION: ReadonlySet<Misbehaviour> = new Set(['deaf', 'close-on-accept']);
 const OK = Buffer.from('+OK\r\n');
 const HELLO = '$6\r\nserver\r\n$5\r\nredis\r\n$7\r\nversion\r\n$6\r\n7.0.15\r\n$5\r\nproto\r\n';
@@ -221,7 +249,8 @@ class EvilConnection {
     this.#line = this.#misbehaveAfter(this.#line, reply, kind, ms);
   }
 
-  async #misbehaveAfter(before: Promise<void>, reply: Buffer, kind: Misbehaviour | null, ms: number): Promise<void> {
+  async #misbehaveAfter(before: Promise<void>, reply: Buffer, kind: Misbehaviour | null,
+    ms: number): Promise<void> {
     await before;
     await this.#misbehave(reply, kind, ms);
     this.#queued--;
@@ -248,7 +277,10 @@ class EvilConnection {
       case 'short': socket.write(relength(reply, -1)); return;
       case 'deep': socket.write(DEEP); socket.write(reply); return;
       case 'half-fin': this.#over = true; socket.end(half); return;
-      case 'half-rst': this.#over = true; socket.write(half, () => setTimeout(() => socket.resetAndDestroy(), 2)); return;
+      case 'half-rst':
+        this.#over = true;
+        socket.write(half, () => setTimeout(() => socket.resetAndDestroy(), 2));
+        return;
       case 'half-silence': this.#over = true; socket.write(half); return;
       case 'fin': this.#over = true; socket.end(); return;
       case 'rst': this.#over = true; socket.resetAndDestroy(); return;

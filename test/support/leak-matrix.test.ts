@@ -7,7 +7,8 @@ import { RespError } from './resp.ts';
 
 const SYNTAX = /wrong number of arguments|syntax error|unknown command|unknown subcommand|not an integer|not a valid|WRONGTYPE/i;
 
-test('the matrix holds every command and subcommand of the server with arguments that it accepts', async () => {
+test('the matrix holds every command and subcommand of the server with arguments that it accepts',
+  async () => {
   await using redis = await startRedis();
   const entries = await leakMatrix(redis.port);
   expect(new Set(entries.map(({ name }) => name)).size).toBe(entries.length);
@@ -27,7 +28,8 @@ test('the matrix holds every command and subcommand of the server with arguments
 
 test('straight on the server nothing leaks', async () => {
   await using redis = await startRedis();
-  const differences = await runLeakMatrix({ port: redis.port, serverPort: redis.port, expectRefusals: false });
+  const differences =
+    await runLeakMatrix({ port: redis.port, serverPort: redis.port, expectRefusals: false });
   expect(differences).toEqual([]);
 }, 120_000);
 
@@ -37,7 +39,8 @@ test('a pool that hands on connections as they are is found out', async () => {
   for (const entry of (await leakMatrix(redis.port)).filter(({ name }) => SAMPLE.has(name))) {
     await using pool = await startNaivePool(redis.port);
     const differences = await runLeakMatrix({
-      port: pool.port, serverPort: redis.port, expectRefusals: false, entries: [entry], endings: ['normal'], probers: 1, probeMs: 300,
+      port: pool.port, serverPort: redis.port, expectRefusals: false, entries: [entry], endings: ['normal'],
+      probers: 1, probeMs: 300,
     });
     if (differences.length > 0) found.push(entry.name);
   }
@@ -46,20 +49,24 @@ test('a pool that hands on connections as they are is found out', async () => {
 
 test('a command that must be refused and is not is reported', async () => {
   await using redis = await startRedis();
-  const entries = (await leakMatrix(redis.port)).filter(({ name }): boolean => name === 'replicaof' || name === 'script|kill');
+  const entries = (await leakMatrix(redis.port)).filter(({ name }): boolean => name === 'replicaof'
+    || name === 'script|kill');
   const differences = await runLeakMatrix({
     port: redis.port, serverPort: redis.port, expectRefusals: true, entries, endings: ['normal'],
   });
   expect(differences).toEqual([{
-    entry: 'replicaof', ending: 'normal', client: 'A', probe: 'REPLICAOF NO ONE', expected: 'an error', got: '"OK"',
+    entry: 'replicaof', ending: 'normal', client: 'A', probe: 'REPLICAOF NO ONE', expected: 'an error',
+    got: '"OK"',
   }]);
 });
 
 const SAMPLE: ReadonlySet<LeakEntry['name']> = new Set([
-  'get', 'select', 'multi', 'hello', 'auth', 'client|setname', 'subscribe', 'client|tracking', 'client|no-evict', 'client|reply',
+  'get', 'select', 'multi', 'hello', 'auth', 'client|setname', 'subscribe', 'client|tracking',
+  'client|no-evict', 'client|reply',
 ]);
 const CONTAINERS = new Set([
-  'acl', 'client', 'cluster', 'command', 'config', 'function', 'latency', 'memory', 'module', 'object', 'pubsub', 'script',
+  'acl', 'client', 'cluster', 'command', 'config', 'function', 'latency', 'memory', 'module', 'object',
+  'pubsub', 'script',
   'slowlog', 'xgroup', 'xinfo',
 ]);
 

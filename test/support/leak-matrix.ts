@@ -1,5 +1,5 @@
-// Danger S1: does any state of client A reach client B? For every command and subcommand that the server knows, A runs
-// it and goes away; B must then look like the very first client.
+// Danger S1: does any state of client A reach client B? For every command and subcommand that the server
+// knows, A runs it and goes away; B must then look like the very first client.
 import { blocking, byHand, keysByGroup, refused, restoring, sequences } from './leak-arguments.ts';
 import { RespClient } from './resp-client.ts';
 import { encodeCommand, RespError, type Value } from './resp.ts';
@@ -47,8 +47,10 @@ export interface LeakOptions {
 
 // Each probe's reply is compared byte by byte (CLIENT INFO: its telling fields).
 const probes: readonly (readonly string[])[] = [
-  ['PING'], ['CLIENT', 'INFO'], ['CLIENT', 'GETNAME'], ['ACL', 'WHOAMI'], ['GET', 'lm:canary'], ['EXEC'], ['DISCARD'],
-  ['CLIENT', 'GETREDIR'], ['CLIENT', 'TRACKINGINFO'], ['HGETALL', 'lm:hash'], ['ZSCORE', 'lm:zset', 'm'], ['GET', 'lm:nothing'],
+  ['PING'], ['CLIENT', 'INFO'], ['CLIENT', 'GETNAME'], ['ACL', 'WHOAMI'], ['GET', 'lm:canary'], ['EXEC'],
+  ['DISCARD'],
+  ['CLIENT', 'GETREDIR'], ['CLIENT', 'TRACKINGINFO'], ['HGETALL', 'lm:hash'], ['ZSCORE', 'lm:zset', 'm'],
+  ['GET', 'lm:nothing'],
   ['EVAL', 'return 7', '0'], ['PING', 'x'],
 ];
 const TELLING = new Set(['name', 'flags', 'db', 'sub', 'psub', 'ssub', 'multi', 'user', 'redir', 'resp']);
@@ -69,7 +71,8 @@ export async function leakMatrix(serverPort: number): Promise<LeakEntry[]> {
   }
   for (const [name, lines] of Object.entries(sequences)) {
     const steps = lines.map((line) => line.split(' '));
-    entries.push({ ...entry(name, []), before: steps.slice(0, -1), args: steps.at(-1) ?? [], notes: lines.join('; ') });
+    entries.push({ ...entry(name, []), before: steps.slice(0, -1), args: steps.at(-1) ?? [],
+      notes: lines.join('; ') });
   }
   entries.push({ ...entry('debug', ['SEGFAULT']), name: 'debug segfault', notes: 'stops the server' });
   return entries.toSorted((a, b) => (a.name < b.name ? -1 : 1));
@@ -98,7 +101,8 @@ export async function runLeakMatrix(options: LeakOptions): Promise<LeakDifferenc
 export async function restoreServer(direct: RespClient): Promise<void> {
   const replies = await direct.pipeline(restoring);
   for (const [i, reply] of replies.entries()) {
-    if (reply instanceof RespError) throw new Error(`the server can't be put back: ${restoring[i]?.join(' ')}: ${reply.text}`);
+    if (reply instanceof RespError)
+      throw new Error(`the server can't be put back: ${restoring[i]?.join(' ')}: ${reply.text}`);
   }
 }
 
@@ -129,13 +133,15 @@ class LeakRun {
     await this.#restore();
     await this.#act(entry, ending);
     await this.#restore();          // SWAPDB and FLUSHALL are no leak of the connection
-    const fresh = await Promise.all(Array.from({ length: this.#options.probers ?? 2 }, () => this.#probeNew()));
+    const fresh = await Promise.all(Array.from({ length: this.#options.probers ?? 2 },
+      () => this.#probeNew()));
     for (const got of fresh) this.#compare(entry, ending, 'new', this.#expected, got);
     const witness = this.#witness;
     if (witness === null) return;
     const seen = await probe(witness);
     this.#compare(entry, ending, 'witness', this.#witnessExpected, seen);
-    if (witness.ended !== null || seen.some((each, i) => each !== this.#witnessExpected[i])) await this.#newWitness();
+    const changed = seen.some((each, i) => each !== this.#witnessExpected[i]);
+    if (changed || witness.ended !== null) await this.#newWitness();
   }
 
   async #act({ before, args, refused: mustRefuse, name }: LeakEntry, ending: Ending): Promise<void> {
@@ -143,15 +149,18 @@ class LeakRun {
     for (const step of before) client.send(encodeCommand(step));
     client.send(encodeCommand(args));
     if (ending === 'mid-pipeline') {
-      const behind = [encodeCommand(['GET', 'lm:string']), encodeCommand(['INCR', 'lm:string']), Buffer.from('*2\r\n$3\r\nGE')];
+      const behind = [encodeCommand(['GET', 'lm:string']), encodeCommand(['INCR', 'lm:string']),
+        Buffer.from('*2\r\n$3\r\nGE')];
       client.send(Buffer.concat(behind));
       await new Promise((resolve) => { setTimeout(resolve, 2); });
     } else {
       // Some commands answer nothing (CLIENT REPLY OFF) or wait: the timeout is no failure.
       const reply = await client.read(before.length + 1).then((replies) => replies.at(-1), () => undefined);
       if (mustRefuse && !(reply instanceof RespError)) {
-        const got = client.ended === null ? JSON.stringify(reply) ?? 'no reply' : `the connection ended (${client.ended})`;
-        this.differences.push({ entry: name, ending, client: 'A', probe: args.join(' '), expected: 'an error', got });
+        const got = client.ended === null ? JSON.stringify(reply) ?? 'no reply'
+          : `the connection ended (${client.ended})`;
+        this.differences.push({ entry: name, ending, client: 'A', probe: args.join(' '), expected: 'an error',
+          got });
       }
     }
     if (ending === 'normal') await client.close();
@@ -162,7 +171,8 @@ class LeakRun {
 
   async #probeNew(): Promise<string[]> {
     try {
-      await using client = await RespClient.connect(this.#options.port, { timeout: this.#options.probeMs ?? 2000 });
+      await using client =
+        await RespClient.connect(this.#options.port, { timeout: this.#options.probeMs ?? 2000 });
       return await probe(client);
     } catch (error) {
       return probes.map(() => String(error));
@@ -175,11 +185,13 @@ class LeakRun {
     this.#witnessExpected = await probe(this.#witness);
   }
 
-  #compare(entry: LeakEntry, ending: Ending, client: 'new' | 'witness', expected: string[], got: string[]): void {
+  #compare(entry: LeakEntry, ending: Ending, client: 'new' | 'witness', expected: string[],
+    got: string[]): void {
     for (const [i, each] of expected.entries()) {
       if (got[i] === each) continue;
       const what = probes[i]?.join(' ') ?? 'pushes';
-      this.differences.push({ entry: entry.name, ending, client, probe: what, expected: each, got: got[i] ?? 'nothing' });
+      this.differences.push({ entry: entry.name, ending, client, probe: what, expected: each,
+        got: got[i] ?? 'nothing' });
     }
   }
 }
@@ -204,12 +216,14 @@ function telling(reply: string): string {
 function entry(name: string, args: readonly string[]): LeakEntry {
   const notes = refused.has(name) ? 'refused by default' : blocking.has(name) ? 'blocks' : '';
   const words = name.split('|').map((word) => word.toUpperCase());
-  return { name, before: [], args: [...words, ...args], notes, blocks: blocking.has(name), refused: refused.has(name) };
+  return { name, before: [], args: [...words, ...args], notes, blocks: blocking.has(name),
+    refused: refused.has(name) };
 }
 
 function argumentsOf(name: string, doc: ReadonlyMap<string, Value>, group: string): readonly string[] {
   const hand = byHand[name];
-  if (hand !== undefined) return typeof hand === 'string' ? hand.split(' ').filter((word) => word !== '') : hand;
+  if (typeof hand === 'string') return hand.split(' ').filter((word) => word !== '');
+  if (hand !== undefined) return hand;
   return syntax(doc.get('arguments') ?? null, keysByGroup[group] ?? 'lm:string');
 }
 
@@ -243,7 +257,8 @@ function withSubcommands(row: Value): Value[][] {
 
 function pairs(value: Value | undefined): Map<string, Value> {
   const map = new Map<string, Value>();
-  if (Array.isArray(value)) for (let i = 0; i + 1 < value.length; i += 2) map.set(text(value[i]), value[i + 1] ?? null);
+  if (!Array.isArray(value)) return map;
+  for (let i = 0; i + 1 < value.length; i += 2) map.set(text(value[i]), value[i + 1] ?? null);
   return map;
 }
 

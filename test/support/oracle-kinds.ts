@@ -1,4 +1,5 @@
-// The command kinds the oracle draws from. Each knows its reply beforehand, from its own connection's history alone.
+// The command kinds the oracle draws from. Each knows its reply beforehand, from its own connection's history
+// alone.
 import type { Dice } from './dice.ts';
 import { encodeCommand, Push, RespError, type Value } from './resp.ts';
 
@@ -28,7 +29,10 @@ export interface OracleKind {
   start(asker: Asker): () => Question;
 }
 
-/** `GET` of long keys that name connection and sequence number; for upstreams that answer a key with itself. */
+/**
+ * `GET` of long keys that name connection and sequence number; for upstreams that answer a key with
+ * itself.
+ */
 export const echoKeys: OracleKind = {
   name: 'echo-keys', weight: 4,
   start: (asker) => () => {
@@ -46,7 +50,10 @@ export const echo: OracleKind = {
   },
 };
 
-/** `SET` and `GET` of the connection's own keys against what it wrote. A key with an unknown outcome is given up. */
+/**
+ * `SET` and `GET` of the connection's own keys against what it wrote. A key with an unknown outcome is
+ * given up.
+ */
 export const ownKeys: OracleKind = {
   name: 'own-keys', weight: 4,
   start: (asker) => {
@@ -86,7 +93,8 @@ export function counters(ledger: CounterLedger): OracleKind {
           if (reply === expected) count.acknowledged++;
           return reply === expected;
         };
-        return { kind: 'incr', bytes, expected: String(expected), right, lost: () => { if (key === mine) renew(); } };
+        return { kind: 'incr', bytes, expected: String(expected), right,
+          lost: () => { if (key === mine) renew(); } };
       };
     },
   };
@@ -94,7 +102,10 @@ export function counters(ledger: CounterLedger): OracleKind {
 
 export interface Count { attempts: number; acknowledged: number }
 
-/** All counters of a run; afterwards each must stand between its acknowledged and its attempted increments. */
+/**
+ * All counters of a run; afterwards each must stand between its acknowledged and its attempted
+ * increments.
+ */
 export class CounterLedger {
   readonly counts = new Map<string, Count>();
 

@@ -1,9 +1,11 @@
-// The oracle client: many connections with random pipelines that know every reply beforehand. One swapped reply and it
-// stops. Alone: node test/support/oracle.ts --port 6379 --seconds 10 [--seed N] [--connections 50] [--echo-keys]
+// The oracle client: many connections with random pipelines that know every reply beforehand. One swapped
+// reply and it stops. Alone:
+//   node test/support/oracle.ts --port 6379 --seconds 10 [--seed N] [--connections 50] [--echo-keys]
 import { connect, type Socket } from 'node:net';
 import { parseArgs } from 'node:util';
 import { Dice, freshSeed } from './dice.ts';
-import { brief, counters, CounterLedger, echo, echoKeys, ownKeys, type Asker, type OracleKind, type Question } from './oracle-kinds.ts';
+import { brief, counters, CounterLedger, echo, echoKeys, ownKeys, type Asker, type OracleKind,
+  type Question } from './oracle-kinds.ts';
 import { Decoder, RespError, type Value } from './resp.ts';
 import { RespClient } from './resp-client.ts';
 
@@ -97,7 +99,8 @@ class Run {
     const dice = new Dice(this.dice.seed + index * 7919 + 1);
     for (let generation = 0; !this.over; generation++) {
       this.connects++;
-      const socket = connect({ port: this.options.port, host: this.options.host ?? '127.0.0.1', noDelay: true });
+      const socket = connect({ port: this.options.port, host: this.options.host ?? '127.0.0.1',
+        noDelay: true });
       const up = await new Promise<boolean>((resolve) => {
         socket.once('connect', () => resolve(true)).once('error', () => resolve(false));
       });
@@ -224,7 +227,8 @@ class Talk implements Asker {
       question.lost?.();
       this.#run.error(reply.text);
     } else if (question === undefined) {
-      // An error without a request may precede a close (`max number of clients`); anything else is somebody else's.
+      // An error without a request may precede a close (`max number of clients`); anything else is somebody
+      // else's.
       if (!(reply instanceof RespError)) return this.#wrong(undefined, brief(reply));
       this.#run.error(reply.text);
       return true;
@@ -241,7 +245,8 @@ class Talk implements Asker {
 
   #wrong(question: Question | undefined, got: string): false {
     this.#run.wrong ??= {
-      connection: this.id, kind: question?.kind ?? 'unrequested', expected: question?.expected ?? 'no reply', got,
+      connection: this.id, kind: question?.kind ?? 'unrequested', expected: question?.expected ?? 'no reply',
+      got,
       sent: this.#sent.bytes(), received: this.#received.bytes(),
     };
     this.#socket.destroy();
@@ -322,13 +327,17 @@ async function counterValues(run: Run): Promise<Map<string, number>> {
   return stands;
 }
 
-/** Asks for `seconds`, or until a reply is wrong. The seed repeats the questions, not the network's timing. */
+/**
+ * Asks for `seconds`, or until a reply is wrong. The seed repeats the questions, not the network's
+ * timing.
+ */
 export async function runOracle(options: OracleOptions): Promise<OracleResult> {
   const run = new Run(options);
   await Promise.all(Array.from({ length: options.connections ?? 20 }, (_, index) => run.place(index)));
   const counted = run.wrong === null ? await miscounted(run) : [];
   const { ok, errors, closed, cancelled, stalled, wrong, connects } = run;
-  return { seed: run.dice.seed, ok, errors, closed, cancelled, stalled, wrong, miscounted: counted, connects };
+  return { seed: run.dice.seed, ok, errors, closed, cancelled, stalled, wrong, miscounted: counted,
+    connects };
 }
 
 /** Throws the report when a reply was wrong or a counter miscounted. */
@@ -356,13 +365,17 @@ export function reportOracle(result: OracleResult): string {
   return lines.join('\n');
 }
 
-function sum(errors: ReadonlyMap<string, number>): number { return [...errors.values()].reduce((a, b) => a + b, 0); }
+function sum(errors: ReadonlyMap<string, number>): number {
+  return [...errors.values()].reduce((total, each) => total + each, 0);
+}
 
 if (import.meta.main) {
   const { values } = parseArgs({
     options: {
-      port: { type: 'string' }, host: { type: 'string', default: '127.0.0.1' }, seconds: { type: 'string', default: '10' },
-      seed: { type: 'string' }, connections: { type: 'string', default: '20' }, depth: { type: 'string', default: '64' },
+      port: { type: 'string' }, host: { type: 'string', default: '127.0.0.1' },
+      seconds: { type: 'string', default: '10' },
+      seed: { type: 'string' }, connections: { type: 'string', default: '20' },
+      depth: { type: 'string', default: '64' },
       'max-value': { type: 'string', default: '1048576' }, kill: { type: 'string', default: '0.001' },
       'half-close': { type: 'string', default: '0.001' }, slow: { type: 'string', default: '0.001' },
       'verify-port': { type: 'string' }, 'echo-keys': { type: 'boolean', default: false },
@@ -370,7 +383,8 @@ if (import.meta.main) {
   });
   if (values.port === undefined) throw new Error('--port: expected the port to ask, got nothing');
   const result = await runOracle({
-    port: Number(values.port), host: values.host, seconds: Number(values.seconds), connections: Number(values.connections),
+    port: Number(values.port), host: values.host, seconds: Number(values.seconds),
+    connections: Number(values.connections),
     depth: Number(values.depth), maxValue: Number(values['max-value']), kill: Number(values.kill),
     halfClose: Number(values['half-close']), slow: Number(values.slow), echoKeys: values['echo-keys'],
     ...(values.seed === undefined ? {} : { seed: Number(values.seed) }),

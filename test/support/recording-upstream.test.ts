@@ -5,7 +5,8 @@ import { RespClient } from './resp-client.ts';
 import { RespError } from './resp.ts';
 
 test('commands are recorded in order with their connection and bytes', async () => {
-  await using upstream = await startRecordingUpstream({ reply: ([name]) => (name === 'GET' ? '$-1\r\n' : '+OK\r\n') });
+  await using upstream =
+    await startRecordingUpstream({ reply: ([name]) => (name === 'GET' ? '$-1\r\n' : '+OK\r\n') });
   await using first = await RespClient.connect(upstream.port);
   await using second = await RespClient.connect(upstream.port);
   expect(await first.command('SET', 'a', '1')).toBe('OK');
@@ -20,7 +21,8 @@ test('a real server behind it answers', async () => {
   await using redis = await startRedis();
   await using upstream = await startRecordingUpstream({ forwardTo: redis.port });
   await using client = await RespClient.connect(upstream.port);
-  expect(await client.pipeline([['INCR', 'a'], ['INCR', 'a'], ['NOPE']])).toEqual([1, 2, expect.any(RespError)]);
+  expect(await client.pipeline([['INCR', 'a'], ['INCR', 'a'], ['NOPE']])).toEqual([1, 2,
+    expect.any(RespError)]);
   expect(upstream.received).toEqual(['INCR a', 'INCR a', 'NOPE']);
 });
 

@@ -1,4 +1,5 @@
-// An upstream that writes down every command it is sent, and answers by a function or as the real server behind it.
+// An upstream that writes down every command it is sent, and answers by a function or as the real server
+// behind it.
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import { CommandReader } from './command-reader.ts';
 
@@ -36,12 +37,16 @@ export async function startRecordingUpstream(options: RecordingOptions = {}): Pr
   const commands: Recorded[] = [];
   const broken: string[] = [];
   const sockets = new Set<Socket>();
+  const clients = new Set<Socket>();
   let accepted = 0;
   const reply = options.reply ?? ((): string => '+OK\r\n');
   const server = createServer({ noDelay: true, allowHalfOpen: true }, (socket) => {
     const connection = accepted++;
     const reader = new CommandReader();
-    const behind = options.forwardTo === undefined ? null : connect({ port: options.forwardTo, host: '127.0.0.1', noDelay: true });
+    const to = options.forwardTo;
+    const behind = to === undefined ? null : connect({ port: to, host: '127.0.0.1', noDelay: true });
+    clients.add(socket);
+    socket.on('close', () => clients.delete(socket));
     for (const each of behind === null ? [socket] : [socket, behind]) {
       sockets.add(each);
       each.on('error', () => {}).on('close', () => sockets.delete(each));
@@ -79,7 +84,7 @@ export async function startRecordingUpstream(options: RecordingOptions = {}): Pr
     broken,
     get received() { return commands.map(({ args }) => args.join(' ')); },
     get accepted() { return accepted; },
-    get open() { return [...sockets].filter((socket) => socket.localPort === (server.address() as AddressInfo | null)?.port).length; },
+    get open() { return clients.size; },
     clear() { commands.length = 0; broken.length = 0; },
     close,
     [Symbol.asyncDispose]: close,

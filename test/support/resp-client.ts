@@ -88,7 +88,10 @@ export class RespClient implements AsyncDisposable {
     return this.#pushes.splice(0, n);
   }
 
-  /** Bytes undecoded. With `idle` it returns what came before that long a silence or the end; never rejects then. */
+  /**
+   * Bytes undecoded. With `idle` it returns what came before that long a silence or the end; never rejects
+   * then.
+   */
   async readRaw(end: RawEnd): Promise<Buffer> {
     if ('idle' in end) {
       const from = performance.now();
@@ -122,7 +125,8 @@ export class RespClient implements AsyncDisposable {
 
   async close(): Promise<void> {
     if (this.socket.closed) return;
-    await new Promise<void>((resolve) => { this.socket.once('close', () => resolve()); this.socket.destroy(); });
+    await new Promise<void>((resolve) => { this.socket.once('close',
+      () => resolve()); this.socket.destroy(); });
   }
 
   [Symbol.asyncDispose](): Promise<void> { return this.close(); }
@@ -161,7 +165,8 @@ export class RespClient implements AsyncDisposable {
     const deadline = performance.now() + this.#timeout;
     while (!met()) {
       const left = deadline - performance.now();
-      if (this.#ended !== null) throw new Error(`expected ${what()}, the connection ended (${this.#ended}); ${this.#had()}`);
+      if (this.#ended !== null)
+        throw new Error(`expected ${what()}, the connection ended (${this.#ended}); ${this.#had()}`);
       if (left <= 0) throw new Error(`expected ${what()} in ${this.#timeout} ms; ${this.#had()}`);
       await this.#woken(left);
     }

@@ -59,7 +59,8 @@ test('attributes are kept apart from the value that they belong to', () => {
 });
 
 test('what is no RESP is refused, not guessed', () => {
-  for (const text of ['@x\r\n', '@', '$5\r\nabcdefg\r\n', '$-5\r\n', '*-9\r\n', ':1e3\r\n', '$0x1\r\n', '.\r\n', '#y\r\n']) {
+  for (const text of ['@x\r\n', '@', '$5\r\nabcdefg\r\n', '$-5\r\n', '*-9\r\n', ':1e3\r\n', '$0x1\r\n',
+    '.\r\n', '#y\r\n']) {
     const decoder = new Decoder();
     decoder.push(Buffer.from(text));
     expect(() => decoder.next()).toThrow(RespSyntaxError);
@@ -75,11 +76,13 @@ test('a depth of 100,000 costs no stack', () => {
 });
 
 test('a command is framed the same wherever its bytes are cut', () => {
-  const bytes = Buffer.concat([encodeCommand(['SET', 'a', 'x\r\ny']), Buffer.from('PING  hi\r\n'), encodeCommand(['GET', 'a'])]);
+  const bytes = Buffer.concat([encodeCommand(['SET', 'a', 'x\r\ny']), Buffer.from('PING  hi\r\n'),
+    encodeCommand(['GET', 'a'])]);
   for (let at = 0; at <= bytes.length; at++) {
     const reader = new CommandReader();
     const seen = [...reader.push(bytes.subarray(0, at)), ...reader.push(bytes.subarray(at))];
-    expect(seen.map(({ args }) => args.map(String))).toEqual([['SET', 'a', 'x\r\ny'], ['PING', 'hi'], ['GET', 'a']]);
+    expect(seen.map(({ args }) => args.map(String))).toEqual([['SET', 'a', 'x\r\ny'], ['PING', 'hi'],
+      ['GET', 'a']]);
     expect(Buffer.concat(seen.map(({ raw }) => raw))).toEqual(bytes);
   }
 });
@@ -92,8 +95,10 @@ test('a real server is spoken to in RESP2 and RESP3', async () => {
     ['1', null, new RespError("ERR unknown command 'NOPE', with args beginning with: ")]);
   expect(await client.command('HELLO', '3')).toBeInstanceOf(Map);
   for (const [type, value] of [
-    ['map', new Map<Value, Value>([[0, false], [1, true], [2, false]])], ['set', new Set([0, 1, 2])], ['double', 3.141],
-    ['bignum', 1234567999999999999999999999999999999n], ['verbatim', new Verbatim('txt', 'This is a verbatim\nstring')],
+    ['map', new Map<Value, Value>([[0, false], [1, true], [2, false]])], ['set', new Set([0, 1, 2])],
+    ['double', 3.141],
+    ['bignum', 1234567999999999999999999999999999999n],
+    ['verbatim', new Verbatim('txt', 'This is a verbatim\nstring')],
     ['true', true], ['null', null],
   ] as const) expect([type, await client.command('DEBUG', 'PROTOCOL', type)]).toEqual([type, value]);
   await client.command('DEBUG', 'PROTOCOL', 'attrib');
@@ -115,7 +120,8 @@ test('half close, reset and the end of the other side are told apart', async () 
   expect(await quitting.untilEnded()).toBe('end');
   await expect(quitting.read(2)).rejects.toThrow(/expected 2 replies, the connection ended \(end\); had 1 replies/);
   const ends: string[] = [];
-  const server = createServer((socket) => socket.on('error', (error: NodeJS.ErrnoException) => ends.push(error.code ?? '')));
+  const server = createServer((socket) =>
+    socket.on('error', (error: NodeJS.ErrnoException) => ends.push(error.code ?? '')));
   await new Promise<void>((resolve) => { server.listen(0, '127.0.0.1', resolve); });
   const resetting = await RespClient.connect((server.address() as AddressInfo).port);
   resetting.reset();

@@ -1,4 +1,5 @@
-// RESP2 and RESP3 for tests, written apart from the proxy's own codec so that one cannot hide the other's mistake.
+// RESP2 and RESP3 for tests, written apart from the proxy's own codec so that one cannot hide the other's
+// mistake.
 
 /** An error reply (`-…` or `!…`), without its marker. */
 export class RespError {
@@ -19,9 +20,13 @@ export class Push {
 /** What `Decoder` throws; nothing behind it can be trusted. */
 export class RespSyntaxError extends Error {}
 
-/** Integers beyond 2^53 and big numbers are bigint; every kind of null is null; bulks are Buffers if asked for. */
+/**
+ * Integers beyond 2^53 and big numbers are bigint; every kind of null is null; bulks are Buffers if asked
+ * for.
+ */
 export type Value =
-  null | string | number | bigint | boolean | Buffer | RespError | Verbatim | Push | Value[] | Map<Value, Value> | Set<Value>;
+  null | string | number | bigint | boolean | Buffer | RespError | Verbatim | Push | Value[] | Map<Value,
+  Value> | Set<Value>;
 
 export type Argument = string | number | Buffer;
 
@@ -36,7 +41,8 @@ export function encodeCommand(args: readonly Argument[]): Buffer {
 }
 
 type Aggregate = '*' | '~' | '>' | '%' | '|';
-interface Open { readonly kind: Aggregate; left: number; readonly items: Value[] }   // left: Infinity while streamed
+// left: Infinity while streamed
+interface Open { readonly kind: Aggregate; left: number; readonly items: Value[] }
 
 /** Bytes in, values out, in any cut. Iterative, so that nesting costs no stack. */
 export class Decoder {
@@ -228,12 +234,14 @@ function build(open: Open): Value {
 }
 
 function count(text: string, line: string): number {
-  if (!/^(0|[1-9]\d{0,9})$/.test(text)) throw new RespSyntaxError(`bad length in ${JSON.stringify(line.slice(0, 80))}`);
+  if (!/^(0|[1-9]\d{0,9})$/.test(text))
+    throw new RespSyntaxError(`bad length in ${JSON.stringify(line.slice(0, 80))}`);
   return Number(text);
 }
 
 function integer(text: string, line: string): number | bigint {
-  if (!/^[+-]?\d{1,20}$/.test(text)) throw new RespSyntaxError(`bad integer in ${JSON.stringify(line.slice(0, 80))}`);
+  if (!/^[+-]?\d{1,20}$/.test(text))
+    throw new RespSyntaxError(`bad integer in ${JSON.stringify(line.slice(0, 80))}`);
   const value = Number(text);
   return Number.isSafeInteger(value) ? value : BigInt(text.replace('+', ''));
 }
@@ -241,16 +249,19 @@ function integer(text: string, line: string): number | bigint {
 function double(text: string, line: string): number {
   if (/^[+-]?(inf|infinity)$/i.test(text)) return text.startsWith('-') ? -Infinity : Infinity;
   if (/^[+-]?nan$/i.test(text)) return NaN;
-  if (!/^[+-]?\d+(\.\d*)?(e[+-]?\d+)?$/i.test(text)) throw new RespSyntaxError(`bad double in ${JSON.stringify(line)}`);
+  if (!/^[+-]?\d+(\.\d*)?(e[+-]?\d+)?$/i.test(text))
+    throw new RespSyntaxError(`bad double in ${JSON.stringify(line)}`);
   return Number(text);
 }
 
 function boolean(text: string, line: string): boolean {
-  if (text !== 't' && text !== 'f') throw new RespSyntaxError(`bad boolean in ${JSON.stringify(line.slice(0, 80))}`);
+  if (text !== 't' && text !== 'f')
+    throw new RespSyntaxError(`bad boolean in ${JSON.stringify(line.slice(0, 80))}`);
   return text === 't';
 }
 
 function big(text: string, line: string): bigint {
-  if (!/^[+-]?\d+$/.test(text)) throw new RespSyntaxError(`bad big number in ${JSON.stringify(line.slice(0, 80))}`);
+  if (!/^[+-]?\d+$/.test(text))
+    throw new RespSyntaxError(`bad big number in ${JSON.stringify(line.slice(0, 80))}`);
   return BigInt(text.replace('+', ''));
 }

@@ -14,7 +14,8 @@ test.skipIf(missing !== null)('a real server takes three system calls per unpipe
     return 300;
   });
   expect(counted.calls.get('write')).toBeGreaterThanOrEqual(300);
-  expect(counted.perRequest).toBeGreaterThanOrEqual(3);     // epoll_wait, read, write; some more by the server's clock
+  // epoll_wait, read, write; some more by the server's clock
+  expect(counted.perRequest).toBeGreaterThanOrEqual(3);
   expect(counted.perRequest).toBeLessThan(6);
 });
 

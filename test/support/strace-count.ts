@@ -15,17 +15,22 @@ export interface SyscallCount {
 /** Why counting can't be done here, or null when it can. For `test.skipIf` and its message. */
 export function straceMissing(): string | null {
   const run = spawnSync('strace', ['-c', '-o', '/dev/null', 'true']);
-  if (run.error !== undefined) return 'strace is not installed (apt-get install strace): system calls are not counted';
-  return run.status === 0 ? null : `strace is not allowed to trace here: ${run.stderr.toString().trim().slice(0, 200)}`;
+  if (run.error !== undefined) return 'strace is not installed: system calls are not counted';
+  return run.status === 0 ? null
+    : `strace is not allowed to trace here: ${run.stderr.toString().trim().slice(0, 200)}`;
 }
 
-/** Attaches to all threads of `pid`, runs `work`, which returns how many requests it made, and counts. Slows the process. */
+/**
+ * Attaches to all threads of `pid`, runs `work`, which returns how many requests it made, and counts. Slows
+ * the process.
+ */
 export async function countSyscalls(pid: number, work: () => Promise<number>): Promise<SyscallCount> {
   const missing = straceMissing();
   if (missing !== null) throw new Error(missing);
   const folder = mkdtempSync(join(tmpdir(), 'millrace-strace-'));
   const table = join(folder, 'table');
-  const strace = spawn('strace', ['-c', '-f', '-p', String(pid), '-o', table], { stdio: ['ignore', 'ignore', 'pipe'] });
+  const strace = spawn('strace', ['-c', '-f', '-p', String(pid), '-o', table],
+    { stdio: ['ignore', 'ignore', 'pipe'] });
   const exited = new Promise<void>((resolve) => { strace.once('exit', () => resolve()); });
   try {
     await attached(strace.stderr, exited);

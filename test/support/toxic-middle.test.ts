@@ -3,7 +3,9 @@ import { startRedis, type RedisServer } from './redis-server.ts';
 import { RespClient } from './resp-client.ts';
 import { startToxicMiddle, type ToxicMiddle } from './toxic-middle.ts';
 
-async function stage(): Promise<{ redis: RedisServer; middle: ToxicMiddle; client: RespClient } & AsyncDisposable> {
+interface Stage extends AsyncDisposable { redis: RedisServer; middle: ToxicMiddle; client: RespClient }
+
+async function stage(): Promise<Stage> {
   const redis = await startRedis();
   const middle = await startToxicMiddle({ to: redis.port, seed: 1 });
   const client = await RespClient.connect(middle.port);
@@ -41,7 +43,8 @@ test('a stopped direction delivers after it is switched on again', async () => {
   await using at = await stage();
   at.middle.set('down', { stopped: true });
   const reply = at.client.command('PING');
-  expect(await Promise.race([reply, new Promise((resolve) => { setTimeout(resolve, 60, 'nothing'); })])).toBe('nothing');
+  expect(await Promise.race([reply,
+    new Promise((resolve) => { setTimeout(resolve, 60, 'nothing'); })])).toBe('nothing');
   at.middle.set('down', {});
   expect(await reply).toBe('PONG');
 });

@@ -1,5 +1,5 @@
-// A byte pipe with a bad network in it, switchable while bytes flow. Delays are made in user space: `tc netem` needs a
-// kernel module that is often missing.
+// A byte pipe with a bad network in it, switchable while bytes flow. Delays are made in user space: `tc
+// netem` needs a kernel module that is often missing.
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import { Dice, freshSeed } from './dice.ts';
 
@@ -103,7 +103,7 @@ class Pipe {
       at += size;
       this.#passed += size;
       if (size >= room) { this.#over(toxics); return; }
-      await sleep((toxics.sliceGapMs ?? 0) + (toxics.bytesPerSecond === undefined ? 0 : size * 1000 / toxics.bytesPerSecond));
+      await sleep((toxics.sliceGapMs ?? 0) + size * 1000 / (toxics.bytesPerSecond ?? Infinity));
     }
   }
 
@@ -122,8 +122,14 @@ function drained(socket: Socket): Promise<void> {
   return new Promise((resolve) => { socket.once('drain', resolve).once('close', () => resolve()); });
 }
 
+export interface ToxicOptions {
+  readonly to: number;
+  readonly host?: string;
+  readonly seed?: number;
+}
+
 /** Starts a pipe from a free port of 127.0.0.1 to `to`. */
-export async function startToxicMiddle(options: { to: number; host?: string; seed?: number }): Promise<ToxicMiddle> {
+export async function startToxicMiddle(options: ToxicOptions): Promise<ToxicMiddle> {
   const dice = new Dice(options.seed ?? freshSeed());
   const sockets = new Set<Socket>();
   let up: Toxics = {};

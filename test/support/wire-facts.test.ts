@@ -15,9 +15,11 @@ test.concurrent.each(wireFacts)('the real server agrees: $name', async (fact) =>
 });
 
 test('the server gives the same bytes wherever the input is cut', async () => {
-  const small = wireFacts.filter(({ send, proxy }) => proxy === undefined && send.every((bytes) => bytes.length < 300));
+  const small = wireFacts.filter(({ send, proxy }) => proxy === undefined
+    && send.every((bytes) => bytes.length < 300));
   const problems = await Promise.all(small.map(async (fact) => {
-    const problem = await checkWireFact(fact, fact.server === 'open' ? open.port : password.port, { as: 'server', cut: 3 });
+    const problem = await checkWireFact(fact, fact.server === 'open' ? open.port : password.port,
+      { as: 'server', cut: 3 });
     return problem === null ? [] : [`${fact.name}: ${problem}`];
   }));
   expect(problems.flat()).toEqual([]);
