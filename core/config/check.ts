@@ -5,6 +5,7 @@ import {
   compileSchema, isAddressOrCidr, isForbiddenName, nest, problem, type At, type Problem, type Validator,
 } from '../schema.ts';
 import { show } from '../problem.ts';
+import { parseNodeName } from './nodes.ts';
 import { kindNames, kinds, type Kind, type Value } from './resource.ts';
 import { idSchema } from './schemas/naming.ts';
 
@@ -151,12 +152,6 @@ function wrongUpstream(at: At, upstream: Value): Problem[] {
     problems.push(...Object.keys(objectOf(nodes)).flatMap(wrongNodeName));
   }
   return nest(at, problems);
-}
-
-/** `host:port` or `[v6]:port`, taken apart; null when it is neither. */
-export function parseNodeName(name: string): { host: string; port: number } | null {
-  const parts = /^(\[[0-9A-Fa-f:.]+\]|[^:[\]\s]+):(\d{1,9})$/.exec(name);
-  return parts === null ? null : { host: parts[1] ?? '', port: Number(parts[2]) };
 }
 
 function wrongNodeName(name: string): Problem[] {

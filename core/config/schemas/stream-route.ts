@@ -1,6 +1,35 @@
 import type { JsonSchema } from '../../schema.ts';
 import { descSchema, idSchema, labelsSchema, nameSchema, timesSchema } from './naming.ts';
-import { upstreamSchema } from './upstream.ts';
+import { upstreamSchema, type UpstreamValue } from './upstream.ts';
+
+/** A stream route that was checked. */
+export interface StreamRouteValue {
+  readonly name?: string;
+  readonly desc?: string;
+  readonly labels?: Readonly<Record<string, string>>;
+  readonly remote_addr?: string;
+  readonly server_addr?: string;
+  readonly server_port?: number;
+  readonly sni?: string;
+  readonly upstream?: UpstreamValue;
+  readonly upstream_id?: string | number;
+  readonly plugins?: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+  readonly protocol?: {
+    readonly name: string;
+    readonly conf?: Readonly<Record<string, unknown>>;
+    readonly logger?: readonly LoggerValue[];
+    readonly superior_id?: string | number;
+    readonly metric?: { readonly enable?: boolean };
+  };
+  readonly status?: 0 | 1;
+  readonly priority?: number;
+}
+
+export interface LoggerValue {
+  readonly name: string;
+  readonly filter?: readonly unknown[];
+  readonly conf?: Readonly<Record<string, unknown>>;
+}
 
 const address: JsonSchema = {
   type: 'string', minLength: 1, maxLength: 64, 'x-expected': 'IPv4 or IPv6 address or CIDR',

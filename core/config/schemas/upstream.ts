@@ -1,6 +1,34 @@
 import type { JsonSchema } from '../../schema.ts';
 import { descSchema, idSchema, labelsSchema, nameSchema, timesSchema } from './naming.ts';
 
+/** An upstream that was checked. */
+export interface UpstreamValue {
+  readonly name?: string;
+  readonly nodes?: Readonly<Record<string, number>> | readonly NodeValue[];
+  readonly type?: 'roundrobin' | 'chash' | 'least_conn' | 'none' | 'memory';
+  readonly hash_on?: 'vars' | 'vars_combinations';
+  readonly key?: string;
+  readonly retries?: number;
+  readonly retry_timeout?: number;
+  readonly timeout?: {
+    readonly connect?: number; readonly send?: number; readonly read?: number; readonly idle?: number;
+  };
+  readonly keepalive_pool?: { readonly size?: number; readonly idle_timeout?: number; readonly requests?: number };
+  readonly scheme?: 'tcp' | 'tls';
+  readonly tls?: {
+    readonly verify?: boolean; readonly server_name?: string; readonly ca?: string;
+    readonly client_cert?: string; readonly client_key?: string;
+  };
+  readonly auth?: { readonly username?: string; readonly password: string };
+}
+
+export interface NodeValue {
+  readonly host: string;
+  readonly port: number;
+  readonly weight: number;
+  readonly priority?: number;
+}
+
 // The longest time that Node's timers can wait, in seconds.
 const longestSeconds = 2147483;
 
