@@ -1,0 +1,96 @@
+// One downstream socket: where it came from, its outbox, and the ways it can end.
+import type { Socket } from 'node:net';
+import type { ErrorCode } from './errors.ts';
+import { Outbox } from './outbox.ts';
+
+/** Facts of a connection that routes are matched on. */
+export interface Origin {
+  readonly remoteAddress: string;
+  readonly remotePort: number;
+  readonly localAddress: string;
+  readonly localPort: number;
+  /** Server name of the TLS handshake, lower case. */
+  readonly sni: string | null;
+  readonly tls: boolean;
+}
+
+/** What a connection tells whoever serves it. */
+export interface Listener {
+  /** Bytes are a view, valid until this returns. */
+  read(bytes: Buffer, length: number): void;
+  /** The client sent its last byte; it may still read. */
+  ended(): void;
+  /** Everything written was taken by the kernel after it had waited. */
+  drained(): void;
+  /** The socket is closed; nothing can be read or written any more. */
+  gone(): void;
+}
+
+export class Connection {
+  readonly origin: Origin;
+  readonly socket: Socket;
+  readonly outbox: Outbox;
+  /** Why it ended; set once, before the socket closes. */
+  reason: ErrorCode | null = null;
+  #listener: Listener | null = null;
+  #paused = true;
+
+  constructor(socket: Socket, origin: Origin) {
+    this.socket = socket;
+    this.origin = origin;
+    this.outbox = new Outbox(socket);
+    socket.on('end', () => this.#listener?.ended());
+    socket.on('drain', () => this.#listener?.drained());
+    socket.on('error', () => { this.reason ??= 'CLIENT_RESET'; });
+    socket.on('close', () => {
+      this.reason ??= 'CLIENT_CLOSED';
+      this.#listener?.gone();
+    });
+  }
+
+  /** From here on `listener` gets what arrives. */
+  serve(listener: Listener): void {
+    this.#listener = listener;
+    if (this.socket.destroyed) queueMicrotask(() => listener.gone());
+  }
+
+  read(bytes: Buffer, length: number): void {
+    this.#listener?.read(bytes, length);
+  }
+
+  get paused(): boolean {
+    return this.#paused;
+  }
+
+  pause(): void {
+    if (this.#paused) return;
+    this.#paused = true;
+    this.socket.pause();
+  }
+
+  resume(): void {
+    if (!this.#paused) return;
+    this.#paused = false;
+    this.socket.resume();
+  }
+
+  /** Ends after everything written has left; a client that does not take it is cut after `linger` ms. */
+  finish(reason: ErrorCode, linger = 2000): void {
+    this.reason ??= reason;
+    this.outbox.flush();
+    // Reading goes on (and what is read is dropped), so that the client gets our last bytes instead of a reset.
+    this.resume();
+    this.socket.end();
+    const timer = setTimeout(() => this.socket.destroy(), linger);
+    timer.unref();
+    this.socket.once('close', () => clearTimeout(timer));
+    this.socket.once('finish', () => this.socket.destroySoon());
+  }
+
+  /** Ends now. */
+  destroy(reason: ErrorCode): void {
+    this.reason ??= reason;
+    this.outbox.flush();
+    this.socket.destroy();
+  }
+}

@@ -1,0 +1,97 @@
+// What one worker's data plane shares: clock, metrics, limits, and the one timer that looks after deadlines.
+import type { Logger } from './log.ts';
+import type { Limits } from './limits.ts';
+import type { Metrics } from './metrics.ts';
+import type { WindowTable } from './plugin.ts';
+import type { Session } from './session.ts';
+import { systemClock, type Clock } from './clock.ts';
+import { TurnClock } from './turn-clock.ts';
+
+/** Whatever has deadlines; asked every `SWEEP` ms, so that no request needs a timer of its own. */
+export interface Swept {
+  sweep(now: number): void;
+}
+
+const SWEEP = 50;
+
+export interface EngineOptions {
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  readonly limits: Limits;
+  readonly windows: WindowTable;
+  readonly clock?: Clock;
+}
+
+export class Engine {
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  readonly limits: Limits;
+  readonly windows: WindowTable;
+  readonly clock: TurnClock;
+  readonly sessions = new Set<Session>();
+  readonly #swept = new Set<Swept>();
+  readonly #timer: NodeJS.Timeout;
+  readonly #closeReasons = new Map<string, number>();
+  #nextSession = 1;
+  #turns = 0;
+
+  constructor(options: EngineOptions) {
+    this.log = options.log;
+    this.metrics = options.metrics;
+    this.limits = options.limits;
+    this.windows = options.windows;
+    this.clock = new TurnClock(options.clock ?? systemClock);
+    this.#timer = setInterval(() => this.#sweep(), SWEEP);
+    this.#timer.unref();
+  }
+
+  nextSessionId(): number {
+    return this.#nextSession++;
+  }
+
+  watch(swept: Swept): void {
+    this.#swept.add(swept);
+  }
+
+  unwatch(swept: Swept): void {
+    this.#swept.delete(swept);
+  }
+
+  /** Counts and logs the end of a connection. */
+  connectionEnded(reason: string, route: string, remote: string): void {
+    let index = this.#closeReasons.get(reason);
+    if (index === undefined) {
+      index = this.metrics.counter('millrace_connections_closed_total', 'Connections ended, by reason.', { reason });
+      this.#closeReasons.set(reason, index);
+    }
+    this.metrics.add(index, 1);
+    this.log.debug({ code: reason, route, remote_addr: remote }, 'connection ended');
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+  }
+
+  #sweep(): void {
+    const now = this.clock.now();
+    for (const swept of this.#swept) swept.sweep(now);
+    // Sessions have coarse deadlines only: looking at each once a second keeps ten thousand idle ones cheap.
+    if (++this.#turns % (1000 / SWEEP) === 0) {
+      for (const session of this.sessions) session.sweep(now);
+      this.#watchMemory();
+    }
+  }
+
+  /** Closes the clients that hold the most unsent bytes when all together hold too many. */
+  #watchMemory(): void {
+    let total = 0;
+    for (const session of this.sessions) total += session.held;
+    if (total <= this.limits.bufferedBytes) return;
+    const byHeld = [...this.sessions].sort((a, b) => b.held - a.held);
+    for (const session of byHeld) {
+      if (total <= this.limits.bufferedBytes * 0.8) break;
+      total -= session.held;
+      session.end('MEMORY_LIMIT');
+    }
+  }
+}

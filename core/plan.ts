@@ -1,0 +1,135 @@
+// A route compiled when configuration changes: hooks per phase, and where requests go. Requests run plans, reloads
+// replace them; a plan is retired when the last request that it was asked for is logged.
+import type { ErrorCode } from './errors.ts';
+import type { Hooks } from './plugin.ts';
+import type { Backend } from './protocol.ts';
+import type { Request } from './request.ts';
+import type { RouteMetrics } from './route-metrics.ts';
+import type { Session } from './session.ts';
+
+export type Report = (code: ErrorCode, cause: unknown) => void;
+
+/** One plugin configured in one place, set up. */
+export interface Place {
+  readonly plugin: string;
+  readonly version: string;
+  readonly priority: number;
+  readonly hooks: Hooks;
+  /** Says in the log, at a limited rate, that a hook failed. */
+  readonly report: Report;
+}
+
+export interface RequestHook {
+  readonly run: (request: Request) => void | Promise<void>;
+  readonly maxWait: number;
+  readonly report: Report;
+}
+
+export interface Observer {
+  readonly select: ((request: Request) => boolean) | null;
+  readonly response: ((request: Request) => void) | null;
+  readonly log: ((request: Request) => void) | null;
+  /** Its bit in `request.skipped`. */
+  readonly bit: number;
+  readonly report: Report;
+}
+
+export interface PlanOptions {
+  readonly routeId: string;
+  readonly places: readonly Place[];
+  readonly backend: Backend;
+  readonly metrics: RouteMetrics;
+  /** Longest time in ms that a request hook may wait when its plugin declares nothing. */
+  readonly requestTimeout: number;
+}
+
+export class Plan {
+  readonly routeId: string;
+  readonly places: readonly Place[];
+  readonly backend: Backend;
+  readonly metrics: RouteMetrics;
+  readonly connect: readonly Place[];
+  /** Null where no place has the hook: the hot path asks one question. */
+  readonly request: readonly RequestHook[] | null;
+  readonly observers: readonly Observer[] | null;
+  readonly response: readonly Observer[] | null;
+  readonly log: readonly Observer[] | null;
+  #underWay = 0;
+  #retired = false;
+
+  constructor(options: PlanOptions) {
+    const { places } = options;
+    this.routeId = options.routeId;
+    this.places = places;
+    this.backend = options.backend;
+    this.metrics = options.metrics;
+    this.connect = places.filter((place) => place.hooks.connect !== undefined);
+    this.request = filled(places.filter((place) => place.hooks.request !== undefined).map((place) => ({
+      run: place.hooks.request!.bind(place.hooks),
+      maxWait: place.hooks.maxWait ?? options.requestTimeout,
+      report: place.report,
+    })));
+    const observers = places
+      .filter(({ hooks }) => hooks.response !== undefined || hooks.log !== undefined)
+      .map((place, index) => observer(place, index));
+    this.observers = filled(observers);
+    this.response = filled(observers.filter((each) => each.response !== null));
+    this.log = filled(observers.filter((each) => each.log !== null));
+  }
+
+  /** A request begins to be handled by this plan's hooks. */
+  enter(): void {
+    this.#underWay++;
+  }
+
+  /** It was logged. */
+  leave(): void {
+    if (--this.#underWay === 0 && this.#retired) this.#close();
+  }
+
+  /** No request will enter any more. Hooks close after the last one left. */
+  retire(): void {
+    if (this.#retired) return;
+    this.#retired = true;
+    if (this.#underWay === 0) this.#close();
+  }
+
+  #close(): void {
+    this.backend.close();
+    for (const { hooks, report } of this.places) {
+      try {
+        const closing = hooks.close?.();
+        if (closing !== undefined) closing.catch((cause: unknown) => report('PLUGIN_FAILED', cause));
+      } catch (cause) {
+        report('PLUGIN_FAILED', cause);
+      }
+    }
+  }
+
+  /** Tells the places that a connection ended. */
+  disconnected(session: Session, reason: string): void {
+    for (const { hooks, report } of this.places) {
+      try {
+        hooks.disconnect?.(session, reason);
+      } catch (cause) {
+        report('PLUGIN_FAILED', cause);
+      }
+    }
+  }
+}
+
+function observer(place: Place, index: number): Observer {
+  const { hooks } = place;
+  return {
+    select: hooks.select === undefined ? null : hooks.select.bind(hooks),
+    response: hooks.response === undefined ? null : hooks.response.bind(hooks),
+    log: hooks.log === undefined ? null : hooks.log.bind(hooks),
+    // 31 places per route are plenty; a later one is always called.
+    bit: index < 31 ? 1 << index : 0,
+    report: place.report,
+  };
+}
+
+function filled<T>(list: T[]): readonly T[] | null {
+  return list.length === 0 ? null : list;
+}

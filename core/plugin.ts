@@ -1,0 +1,107 @@
+// What a plugin is. A plugin file exports one by default; nothing else in it is looked at.
+import type { JsonSchema } from './schema.ts';
+import type { Logger } from './log.ts';
+import type { Request } from './request.ts';
+import type { Session } from './session.ts';
+
+export interface Plugin<Conf = any> {
+  readonly name: string;
+  readonly version?: string;
+  /** Higher runs first; equal ones run by name. */
+  readonly priority: number;
+  /** Of one configured place. Defaults are filled in before `setup` sees it. */
+  readonly schema: JsonSchema;
+  /** Of `plugin_metadata/<name>`: settings shared by all places. */
+  readonly metadataSchema?: JsonSchema;
+  /** What the schema cannot say. Called when configuration is written and again before `setup`. */
+  check?(conf: Conf, context: CheckContext): readonly string[];
+  /** Runs once per configured place and configuration: compile here, hooks only run. */
+  setup(conf: Conf, context: PluginContext): Hooks;
+}
+
+export interface CheckContext {
+  /** Configurations of the same plugin in other places, for rules like "all members of a group agree". */
+  readonly others: readonly { readonly place: string; readonly conf: unknown }[];
+}
+
+/**
+ * What a place does in each phase. Absent hooks cost nothing. A request belongs to the hooks until its log hook
+ * returned; do not keep it longer.
+ */
+export interface Hooks {
+  /** Before the first byte is framed. Throw a ProxyError to refuse the connection. */
+  connect?(session: Session): void | Promise<void>;
+  /** Settle to answer, return to pass on, return a promise to hold this client until it resolves. */
+  request?(request: Request): void | Promise<void>;
+  /**
+   * Asked once per request, after the request hooks: false means that this place's response and log hooks do not
+   * want it. A request that nobody wants travels on the fast path.
+   */
+  select?(request: Request): boolean;
+  /** The answer is about to leave. May replace `request.outcome`. */
+  response?(request: Request): void;
+  /** The answer was handed to the socket, or the client left first (`request.outcome` is null then). */
+  log?(request: Request): void;
+  /** The connection ended; `reason` is a code of docs/errors.md. */
+  disconnect?(session: Session, reason: string): void;
+  /** Retired, after the last request it was called for: flush and let go. */
+  close?(): void | Promise<void>;
+  /** The longest time in ms that `request` may wait; without it the route's request timeout. */
+  readonly maxWait?: number;
+  /** What an operator should see of this place now (hits, what is left): shown by `GET …/plugins/status`. */
+  status?(): Record<string, unknown>;
+}
+
+export interface PluginContext {
+  readonly plugin: string;
+  readonly routeId: string;
+  /** `protocol.name` of the route, or `tcp`. */
+  readonly protocol: string;
+  readonly log: Logger;
+  /** Monotonic milliseconds, read once per event-loop turn. */
+  now(): number;
+  /** Compiled once; unknown names read as the empty string. Throws when the name is not well formed. */
+  variable(name: string): (request: Request) => string;
+  /** `plugin_metadata` of this plugin, as written; empty when there is none. */
+  readonly metadata: Readonly<Record<string, unknown>>;
+  /** A counter shared by all workers and shown in /metrics, labelled with plugin and route. */
+  counter(name: string, help: string): Counter;
+  gauge(name: string, help: string): Gauge;
+  /** Windows counted exactly over all workers. */
+  readonly windows: WindowTable;
+  /** Requests of the plugin's own, through links of Millrace's. `upstream` as in a route's `upstream`. */
+  client(protocol: string, upstream: unknown): Client;
+}
+
+export interface Counter {
+  add(amount?: number): void;
+}
+
+export interface Gauge {
+  set(value: number): void;
+}
+
+/** Requests of our own: probes, counters kept in a Redis. */
+export interface Client {
+  /** Rejects with a ProxyError when there is no answer within `timeout` ms; a server's error reply rejects too. */
+  call(command: readonly (string | Buffer)[], timeout?: number): Promise<unknown>;
+  close(): void;
+}
+
+/** Counts per (name, key) in shared memory: synchronous, and exact over all workers of this process. */
+export interface WindowTable {
+  /**
+   * Takes one from the fixed window of `length` ms that `now` lies in, unless `limit` is reached.
+   * Answers what is left afterwards, or -1 when nothing was (and nothing was taken).
+   */
+  takeFixed(id: string, limit: number, length: number, now: number): number;
+  /** The same over a sliding window: the count of the window before is weighted by how much of it still overlaps. */
+  takeSliding(id: string, limit: number, length: number, now: number): number;
+  /** What is left now, without taking. */
+  left(id: string, limit: number, length: number, now: number, sliding: boolean): number;
+}
+
+/** Types a plugin's configuration for its author; does nothing else. */
+export function definePlugin<Conf>(plugin: Plugin<Conf>): Plugin<Conf> {
+  return plugin;
+}

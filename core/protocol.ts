@@ -1,0 +1,67 @@
+// What a protocol is: a door (requests in, replies out) and a backend (where requests go). A protocol file exports
+// one by default; `millrace new protocol` writes a first one.
+import type { Connection } from './connection.ts';
+import type { Engine } from './engine.ts';
+import type { Request } from './request.ts';
+import type { Route } from './route.ts';
+import type { JsonSchema } from './schema.ts';
+import type { Session } from './session.ts';
+import type { Upstream } from './upstream/upstream.ts';
+import type { Client, Hooks } from './plugin.ts';
+
+export interface Protocol<Conf = any> {
+  readonly name: string;
+  /** Of `protocol.conf`. */
+  readonly schema: JsonSchema;
+  readonly door: Door;
+  /** What the schema cannot say. */
+  check?(conf: Conf): readonly string[];
+  /** Compiled once per route and configuration. `superior` is the route that this one is subordinate to. */
+  backend(options: BackendOptions<Conf>): Backend;
+  /** Hooks that the protocol's own configuration asks for, e.g. `faults`. */
+  places?(conf: Conf): readonly ProtocolPlace[];
+  /** An embedded server to try things with: what an upstream of `type: memory` is. */
+  embedded?(): EmbeddedServer;
+  /** Requests of our own: plugins that keep counters in a server. */
+  client?(upstream: Upstream, engine: Engine): Client;
+}
+
+export interface ProtocolPlace {
+  readonly name: string;
+  readonly priority: number;
+  readonly hooks: Hooks;
+}
+
+export interface Door {
+  /** Begins to serve a connection. The session pulls requests as bytes arrive. */
+  open(connection: Connection, route: Route, engine: Engine): Session;
+  /** Bytes that tell a client why it is not served (too many connections, no route); null: close silently. */
+  refuse?(text: string): Buffer | null;
+}
+
+export interface BackendOptions<Conf = any> {
+  readonly routeId: string;
+  readonly conf: Conf;
+  readonly upstream: Upstream | null;
+  readonly engine: Engine;
+  /** Routes subordinate to this one (`protocol.superior_id`), compiled, in matching order. */
+  readonly subordinates: readonly { readonly routeId: string; readonly conf: Conf; readonly upstream: Upstream }[];
+  /** `protocol.metric.enable`: count and time every operation on its own. */
+  readonly perOperation: boolean;
+}
+
+export interface Backend {
+  /** Settles it exactly once, now or later; one that is not enqueued may travel in a run of its session. */
+  send(request: Request): void;
+  close(): void;
+}
+
+export interface EmbeddedServer {
+  listen(port?: number, host?: string): Promise<number>;
+  close(): Promise<void>;
+}
+
+/** Types a protocol's configuration for its author; does nothing else. */
+export function defineProtocol<Conf>(protocol: Protocol<Conf>): Protocol<Conf> {
+  return protocol;
+}

@@ -1,0 +1,442 @@
+// One downstream conversation: requests start in order, replies leave in order. What is framed and what is written is
+// the door's business; when it happens is decided here.
+//
+//   runs sent, replies owed:   ....oooo          `left` have left, `owed` are under way on one link
+//   queue of own entries:         ^ after        each leaves when exactly `after` run replies have left before it
+import type { Connection, Listener } from './connection.ts';
+import type { Engine } from './engine.ts';
+import { ProxyError, type ErrorCode } from './errors.ts';
+import { FixedQueue } from './fixed-queue.ts';
+import { flushOutboxes, type Outbox } from './outbox.ts';
+import { isObserved, runLogHooks, runRequestHooks, runResponseHooks } from './phases.ts';
+import type { Plan } from './plan.ts';
+import type { Owner, Request } from './request.ts';
+import type { Route } from './route.ts';
+import type { Receiver } from './upstream/receiver.ts';
+
+export abstract class Session implements Owner, Receiver, Listener {
+  readonly id: number;
+  readonly connection: Connection;
+  readonly route: Route;
+  readonly engine: Engine;
+  readonly openedAt: number;
+  closed = false;
+  /** Requests of runs that were sent and whose replies have not all left. */
+  owed = 0;
+  protected readonly queue = new FixedQueue<Request>();
+  /** The plan that the session saw last: its own places are told when the connection ends. */
+  #plan: Plan;
+  #left = 0;
+  #holds = 0;
+  #pumping = false;
+  #releasing = false;
+  #ending: ErrorCode | null = null;
+  /** Bytes of a reply left, and its end has not: nothing else may be written. */
+  #midReply = false;
+  #slowSince = 0;
+  /** Bytes that ever came from the client. */
+  received = 0;
+  #sentBefore = 0;
+  #receivedBefore = 0;
+  #lastActivity: number;
+  #closers: (() => void)[] | null = null;
+
+  constructor(connection: Connection, route: Route, engine: Engine) {
+    this.id = engine.nextSessionId();
+    this.connection = connection;
+    this.route = route;
+    this.engine = engine;
+    this.openedAt = this.#lastActivity = engine.clock.now();
+    this.#plan = route.plan!;
+    engine.sessions.add(this);
+    const { metrics } = this.#plan;
+    metrics.metrics.add(metrics.connections, 1);
+    metrics.metrics.add(metrics.active, 1);
+  }
+
+  /** Who the client proved to be, where the protocol knows. */
+  get user(): string | null { return null; }
+  get remoteAddress(): string { return this.connection.origin.remoteAddress; }
+  get remotePort(): number { return this.connection.origin.remotePort; }
+  get localAddress(): string { return this.connection.origin.localAddress; }
+  get localPort(): number { return this.connection.origin.localPort; }
+
+  /** What only this door knows: sni, client name, … */
+  variable(name: string): string | undefined {
+    return name === 'sni' ? (this.connection.origin.sni ?? '') : undefined;
+  }
+
+  /** Whether replies leave in the order of the requests. Protocols that match them by id say no. */
+  protected get ordered(): boolean { return true; }
+
+  /** Frames one request; null: more bytes are needed, or nothing may start now. Runs are forwarded inside. */
+  protected abstract next(): Request | null;
+  /** Encodes one settled answer into the outbox; of a relayed one everything has left already. */
+  protected abstract write(request: Request): void;
+  /** Answers `count` requests of a run with an error, where the protocol has one. */
+  protected abstract writeError(error: ProxyError, count: number): void;
+  /** Takes bytes of the shared read buffer, pumps, and keeps what was not used. */
+  abstract read(bytes: Buffer, length: number): void;
+  /** The connection is over: let go of links. */
+  protected abstract dispose(): void;
+  /** Bytes received that no complete request was made of yet. */
+  protected get unread(): number { return 0; }
+  /** When the oldest byte of an unfinished request came; 0: there is none. */
+  protected get unfinishedSince(): number { return 0; }
+  /** Whether it waits for a server without having to: a blocked or subscribed client that goes is let go at once. */
+  protected get waiting(): boolean { return false; }
+
+  /** Bytes kept for this client. */
+  get held(): number { return this.connection.outbox.pending + this.unread; }
+
+  /** How many more requests may be framed now. */
+  protected room(): number {
+    const { limits } = this.engine;
+    if (this.connection.outbox.pending > limits.unsentPause) return 0;
+    return limits.pipelined - this.owed - this.queue.length;
+  }
+
+  get ending(): boolean { return this.#ending !== null; }
+  get outbox(): Outbox { return this.connection.outbox; }
+  /** Milliseconds since its last request began. */
+  idleFor(now: number): number { return now - this.#lastActivity; }
+  get idle(): boolean { return this.owed === 0 && this.queue.length === 0 && this.#holds === 0; }
+
+  /** Frames and starts requests until more bytes are needed or the client has to wait. */
+  pump(): void {
+    if (this.#pumping || this.closed) return;
+    this.#pumping = true;
+    try {
+      while (this.#holds === 0 && this.#ending === null && !this.closed && this.room() > 0) {
+        const request = this.next();
+        if (request === null) break;
+        this.#start(request);
+      }
+    } catch (cause) {
+      this.engine.log.error({ code: 'INTERNAL', err: cause, route: this.route.id }, 'session failed');
+      this.destroy('INTERNAL');
+    }
+    this.#pumping = false;
+    if (this.closed) return;
+    this.#pace();
+    if (this.#ended && this.idle && this.#ending === null) this.end('CLIENT_CLOSED');
+  }
+
+  #start(request: Request): void {
+    const { plan } = request;
+    this.#lastActivity = request.startedAt;
+    plan.enter();
+    if (plan.request !== null && !request.settled) {
+      const wait = runRequestHooks(plan.request, request);
+      if (wait !== undefined) {
+        request.keep();
+        this.enqueue(request);
+        this.hold(wait.then(() => this.#dispatch(request)));
+        return;
+      }
+    }
+    this.#dispatch(request);
+  }
+
+  /** Hooks are done: send it, unless it is answered or its client is gone. */
+  #dispatch(request: Request): void {
+    if (this.closed) return;
+    request.observed = isObserved(request.plan, request);
+    if (request.settled) {
+      if (!request.queued) this.enqueue(request);
+      this.#release();
+      return;
+    }
+    if (!request.queued && (request.observed || !request.plain)) this.enqueue(request);
+    if (request.observed) request.keep();
+    request.plan.backend.send(request);
+    if (request.queued) return;
+    if (request.settled) {
+      this.enqueue(request);
+      this.#release();
+    } else {
+      // It went as part of a run: it is counted with the run and wanted by nobody.
+      request.plan.leave();
+    }
+  }
+
+  /** Gives a request its own place among the answers. */
+  protected enqueue(request: Request): void {
+    request.queued = true;
+    request.after = this.#left + this.owed;
+    this.queue.push(request);
+  }
+
+  /** Stops framing until the promise ends, however it ends. */
+  hold(until: Promise<unknown>): void {
+    this.#holds++;
+    const go = (): void => {
+      this.#holds--;
+      if (this.closed) return;
+      this.pump();
+      flushOutboxes();
+    };
+    until.then(go, (cause: unknown) => {
+      this.engine.log.error({ code: 'INTERNAL', err: cause, route: this.route.id }, 'a wait failed');
+      go();
+    });
+  }
+
+  // Owner: what settles requests tells their session.
+
+  deliver(request: Request): void {
+    // Before it is queued its hooks are still running, and who started it goes on with it.
+    if (request.queued) this.#release();
+  }
+
+  accepts(request: Request): boolean {
+    if (this.closed) return false;
+    if (!this.ordered) return true;
+    return this.queue.first === request && request.after === this.#left && !this.#midReply;
+  }
+
+  relay(request: Request, bytes: Buffer, start: number, end: number): void {
+    if (this.closed) return;
+    this.#midReply = true;
+    this.relayed(request, bytes, start, end);
+  }
+
+  /** Writes a piece of an answer; doors that hide or rewrite override it. */
+  protected relayed(_request: Request, bytes: Buffer, start: number, end: number): void {
+    this.connection.outbox.append(bytes, start, end);
+  }
+
+  // Receiver: replies of runs.
+
+  receive(bytes: Buffer, start: number, end: number, complete: number, since: number, tag: number): void {
+    if (this.closed) return;
+    if (this.queue.length > 0 && this.ordered && this.queue.first!.after <= this.#left) {
+      // An older answer is still owed: whatever this is, it is not what the client waits for next.
+      this.engine.log.error({ code: 'INTERNAL', route: this.route.id }, 'a reply came out of order');
+      this.destroy('INTERNAL');
+      return;
+    }
+    this.connection.outbox.append(bytes, start, end);
+    this.#midReply = !this.endsWhole;
+    if (complete > 0) {
+      this.#counted(complete, since, tag);
+      this.#release();
+    }
+  }
+
+  /** Passes on a message that answers no request, between answers; `complete` false: it goes on. */
+  protected passAside(bytes: Buffer, start: number, end: number, complete: boolean): void {
+    this.connection.outbox.append(bytes, start, end);
+    this.#midReply = !complete;
+    if (complete && this.queue.length > 0) this.#release();
+  }
+
+  /** Answers left. */
+  protected progressed(): void {}
+
+  /** Set by the link for the piece it hands over: whether it ends where a reply ends. */
+  endsWhole = true;
+
+  #counted(complete: number, since: number, tag: number): void {
+    this.owed -= complete;
+    this.#left += complete;
+    const { metrics } = this.#plan;
+    metrics.metrics.add(metrics.requests, complete);
+    metrics.metrics.observe(metrics.latency, this.engine.clock.now() - since, complete);
+    this.observeRun(tag, complete, since);
+  }
+
+  /** Replies of a run arrived; `tag` is what they were sent with. */
+  protected observeRun(_tag: number, _count: number, _since: number): void {}
+
+  failed(error: ProxyError, count: number, started: boolean): void {
+    if (this.closed) return;
+    if (started) {
+      this.destroy('REPLY_CUT');
+      return;
+    }
+    this.writeError(error, count);
+    this.#midReply = false;
+    this.owed -= count;
+    this.#left += count;
+    const { metrics } = this.#plan;
+    metrics.metrics.add(metrics.requests, count);
+    metrics.metrics.add(metrics.errors, count);
+    this.#release();
+  }
+
+  /** A run of `count` requests was handed to a link. */
+  protected ran(count: number): void {
+    this.owed += count;
+  }
+
+  /** Lets every answer leave whose turn it is. */
+  #release(): void {
+    if (this.#releasing) return;
+    this.#releasing = true;
+    while (!this.closed && this.queue.length > 0) {
+      const request = this.ordered ? this.queue.first! : this.#firstSettled();
+      if (request === undefined || request.outcome === null) break;
+      if (this.ordered && (request.after !== this.#left || (this.#midReply && !request.relayed))) break;
+      if (this.ordered) this.queue.shift();
+      this.#answer(request);
+    }
+    this.#releasing = false;
+    if (this.closed) return;
+    this.progressed();
+    if (this.closed || this.#pumping) return;
+    if (this.#ending === null && this.hasInput()) this.pump();
+    else if (this.#ended && this.idle && this.#ending === null) this.end('CLIENT_CLOSED');
+    else this.#pace();
+  }
+
+  /** Whether bytes wait that were received and not framed. */
+  protected hasInput(): boolean { return this.unread > 0; }
+
+  #firstSettled(): Request | undefined {
+    for (let i = 0; i < this.queue.length; i++) {
+      const request = this.queue.at(i)!;
+      if (request.settled) return this.queue.remove(i);
+    }
+    return undefined;
+  }
+
+  #answer(request: Request): void {
+    const { plan } = request;
+    if (plan.response !== null && !request.relayed) runResponseHooks(plan, request);
+    const outcome = request.outcome!;
+    if (outcome instanceof ProxyError && request.relayed) {
+      // Nothing valid can follow half an answer.
+      this.#log(request);
+      this.destroy('REPLY_CUT');
+      return;
+    }
+    this.#midReply = false;
+    const before = this.connection.outbox.total;
+    this.write(request);
+    if (!request.relayed) request.bytesOut = this.connection.outbox.total - before;
+    this.#log(request);
+    if (outcome instanceof ProxyError && outcome.close) this.end(outcome.code);
+  }
+
+  #log(request: Request): void {
+    request.endedAt = this.engine.clock.now();
+    const { plan } = request;
+    const { metrics } = plan.metrics;
+    metrics.add(plan.metrics.requests, 1);
+    if (request.outcome instanceof ProxyError) metrics.add(plan.metrics.errors, 1);
+    metrics.observe(plan.metrics.latency, request.endedAt - request.startedAt, 1);
+    this.observe(request);
+    if (plan.log !== null && request.observed) runLogHooks(plan, request);
+    plan.leave();
+  }
+
+  /** A request of its own was answered. */
+  protected observe(_request: Request): void {}
+
+  /** Reads the client only while there is room for what it says. */
+  #pace(): void {
+    if (this.#ending !== null) return;
+    if (this.#holds > 0 || this.room() <= 0 || this.blocked()) this.connection.pause();
+    else if (!this.#ended) this.connection.resume();
+  }
+
+  /** Whether the door cannot take more bytes for a reason of its own, e.g. a link over its mark. */
+  protected blocked(): boolean { return false; }
+
+  // Listener: the connection.
+
+  #ended = false;
+
+  ended(): void {
+    this.#ended = true;
+    if (this.closed) return;
+    if (this.waiting) {
+      this.destroy('CLIENT_CLOSED');
+      return;
+    }
+    if (this.idle && this.#ending === null) this.end('CLIENT_CLOSED');
+  }
+
+  drained(): void {
+    this.#slowSince = 0;
+    if (this.closed) return;
+    this.pump();
+    flushOutboxes();
+  }
+
+  /** The plan that a request starts with; null: the route is gone. */
+  protected plan(): Plan | null {
+    const { plan } = this.route;
+    if (plan !== null) this.#plan = plan;
+    return plan;
+  }
+
+  sweep(now: number): void {
+    if (this.closed) return;
+    this.#account();
+    const { limits } = this.engine;
+    const { pending } = this.connection.outbox;
+    if (pending > limits.unsentClose) return this.destroy('CLIENT_SLOW');
+    if (pending > limits.unsentPause) {
+      if (this.#slowSince === 0) this.#slowSince = now;
+      if (now - this.#slowSince > limits.slowClient) return this.destroy('CLIENT_SLOW');
+    }
+    const since = this.unfinishedSince;
+    if (since > 0 && now - since > limits.requestTimeout && !this.connection.paused) {
+      return this.destroy('CLIENT_REQUEST_TIMEOUT');
+    }
+    if (limits.clientIdle > 0 && this.idle && !this.waiting && now - this.#lastActivity > limits.clientIdle) {
+      this.end('CLIENT_IDLE');
+    }
+  }
+
+  /** Adds what was sent and received since the last time to the route's series. */
+  #account(): void {
+    const { metrics } = this.#plan;
+    const sent = this.connection.outbox.total;
+    metrics.metrics.add(metrics.bytesOut, sent - this.#sentBefore);
+    metrics.metrics.add(metrics.bytesIn, this.received - this.#receivedBefore);
+    this.#sentBefore = sent;
+    this.#receivedBefore = this.received;
+  }
+
+  onClose(then: () => void): void {
+    if (this.closed) then();
+    else (this.#closers ??= []).push(then);
+  }
+
+  /** Ends after what was written has left. */
+  end(reason: ErrorCode): void {
+    if (this.closed || this.#ending !== null) return;
+    this.#ending = reason;
+    this.connection.finish(reason);
+    this.#over();
+  }
+
+  destroy(reason: ErrorCode): void {
+    if (this.connection.socket.destroyed && this.closed) return;
+    this.connection.destroy(reason);
+    this.#over();
+  }
+
+  gone(): void {
+    this.#over();
+  }
+
+  /** Once: nobody is waiting for answers any more. */
+  #over(): void {
+    if (this.closed) return;
+    this.closed = true;
+    this.engine.sessions.delete(this);
+    const plan = this.#plan;
+    plan.metrics.metrics.add(plan.metrics.active, -1);
+    this.#account();
+    this.dispose();
+    for (let request = this.queue.shift(); request !== undefined; request = this.queue.shift()) this.#log(request);
+    for (const then of this.#closers ?? []) then();
+    const reason = this.connection.reason ?? 'CLIENT_CLOSED';
+    plan.disconnected(this, reason);
+    this.engine.connectionEnded(reason, this.route.id, this.remoteAddress);
+  }
+}

@@ -1,0 +1,539 @@
+// One upstream connection, pipelined. Requests of many clients leave as one write per event-loop turn; replies are
+// handed out in the order in which the requests were sent.
+//
+//   ring of entries:   [receiver, count, since, tag] …   the head gets the next reply
+//   batch:             bytes of this turn's requests, flushed by setImmediate. (nextTick and microtasks run after
+//                      every single socket callback and would flush one request at a time: +60 % CPU.)
+import { connect, type Socket } from 'node:net';
+import { connect as connectTls, type ConnectionOptions } from 'node:tls';
+import type { Engine, Swept } from '../engine.ts';
+import { ProxyError, type ErrorCode } from '../errors.ts';
+import { retireUpstreamBuffer, upstreamReads } from '../inlet.ts';
+import { flushOutboxes } from '../outbox.ts';
+import type { Node } from './node.ts';
+import type { Receiver } from './receiver.ts';
+
+/** What `frame` found. */
+export const MORE = 0;
+export const REPLY = 1;
+/** A complete message that answers no request, e.g. a push. */
+export const ASIDE = 2;
+export const GARBAGE = 3;
+
+export type LinkState = 'connecting' | 'greeting' | 'open' | 'closed';
+
+export interface LinkOptions {
+  readonly node: Node;
+  readonly engine: Engine;
+  readonly connectTimeout: number;
+  /** How long a reply may take, in ms; 0: as long as it likes. */
+  readonly replyTimeout: number;
+  readonly tls?: ConnectionOptions;
+  /**
+   * Asked when nothing was written yet and the link fails: who takes over what waits. Null: everything fails.
+   */
+  readonly substitute?: (failed: Link) => Link | null;
+  /** It is closed; forget it. */
+  readonly onClosed?: (link: Link, error: ProxyError) => void;
+}
+
+const BATCH = 64 * 1024;
+const spareBatches: Buffer[] = [];
+const MOST_SPARE = 16;
+
+/** Answers nobody: takes the place of a receiver that was answered already. */
+class Spent implements Receiver {
+  endsWhole = true;
+  readonly outbox = null;
+  readonly link: Link;
+  constructor(link: Link) { this.link = link; }
+  receive(_bytes: Buffer, _start: number, _end: number, complete: number): void { this.link.spentCame(complete); }
+  failed(): void {}
+}
+
+export abstract class Link implements Swept {
+  readonly node: Node;
+  readonly engine: Engine;
+  state: LinkState = 'connecting';
+  /** A link for one client only; never shared. */
+  own = false;
+  /** Milliseconds that replies may take beyond the timeout: a command that blocks says so. */
+  patience = 0;
+  /** No new requests: a slow client holds a giant reply up, or the plan is gone. */
+  detached = false;
+  protected readonly options: LinkOptions;
+  protected readonly socket: Socket;
+  readonly #spent: Spent = new Spent(this);
+  readonly #connectDeadline: number;
+  #owners: (Receiver | null)[] = Array.from({ length: 16 }, () => null);
+  #counts = new Float64Array(16);
+  #since = new Float64Array(16);
+  #tags = new Float64Array(16);
+  #mask = 15;
+  #head = 0;
+  #length = 0;
+  #partial = false;
+  #batch: Buffer | null = null;
+  #used = 0;
+  #full: Buffer[] = [];
+  #fullBytes = 0;
+  #scheduled = false;
+  #wrote = false;
+  #carry: Buffer | null = null;
+  #spentSlots = 0;
+  #spentSince = 0;
+  #waiters: (() => void)[] = [];
+  #pausedFor: Receiver | null = null;
+  #lastUse: number;
+  #readyCallbacks: ((error: ProxyError | null) => void)[] = [];
+  readonly #flushNow = (): void => { this.#scheduled = false; this.#flush(); };
+
+  constructor(options: LinkOptions) {
+    this.options = options;
+    this.node = options.node;
+    this.engine = options.engine;
+    const now = this.engine.clock.now();
+    this.#lastUse = now;
+    this.#connectDeadline = now + options.connectTimeout;
+    this.socket = this.#open();
+    this.engine.watch(this);
+  }
+
+  /** Frames one message at `at`: answers where it ends (or how far it may be passed on) and sets `framed`. */
+  protected abstract frame(bytes: Buffer, at: number, end: number): number;
+  protected framed = MORE;
+  /** What the link has to say first, and how many replies that has; null: nothing. */
+  protected greeting(): { bytes: Buffer; replies: number } | null { return null; }
+  /** Looks at a reply to the greeting; a text refuses the link. */
+  protected greeted(_bytes: Buffer, _start: number, _end: number): string | null { return null; }
+  /** A message that answers no request, or a piece of one (`complete` false). Default: nobody wants it. */
+  protected aside(_bytes: Buffer, _start: number, _end: number, _complete: boolean): void {
+    this.fail('UPSTREAM_PROTOCOL', 'upstream sent a message that nobody asked for');
+  }
+
+  get underWay(): number { return this.#length; }
+  get idle(): boolean { return this.#length === 0 && this.#used === 0 && this.#full.length === 0; }
+  get lastUse(): number { return this.#lastUse; }
+  /** Bytes that wait to be written. */
+  get pending(): number { return this.#used + this.#fullBytes + this.socket.writableLength; }
+  get congested(): boolean { return this.pending > this.engine.limits.linkPending; }
+
+  /** Calls back once, when the link can take more or is closed. */
+  whenRoom(then: () => void): void {
+    this.#waiters.push(then);
+  }
+
+  /** Calls back once the link was greeted (null), or failed. */
+  whenReady(then: (error: ProxyError | null) => void): void {
+    if (this.state === 'open') then(null);
+    else if (this.state === 'closed') then(new ProxyError('UPSTREAM_CLOSED'));
+    else this.#readyCallbacks.push(then);
+  }
+
+  /**
+   * Sends bytes that hold `count` requests (0: a further piece of one that was begun). They are copied. Replies go to
+   * `owner`; neighbours with the same owner and tag share an entry.
+   */
+  send(owner: Receiver, bytes: Buffer, start: number, end: number, count: number, tag: number): void {
+    if (count > 0) this.#enter(owner, count, tag);
+    const length = end - start;
+    let batch = this.#batch;
+    if (batch === null || this.#used + length > batch.length) batch = this.#nextBatch(length);
+    if (length < 48) {
+      // A loop beats the call for the usual short request.
+      let at = this.#used;
+      for (let i = start; i < end; i++) batch[at++] = bytes[i]!;
+      this.#used = at;
+    } else {
+      bytes.copy(batch, this.#used, start, end);
+      this.#used += length;
+    }
+    if (!this.#scheduled) {
+      this.#scheduled = true;
+      setImmediate(this.#flushNow);
+    }
+  }
+
+  /** Sends a buffer of the caller's without copying it; it must never change afterwards. */
+  sendWhole(owner: Receiver, bytes: Buffer, count: number, tag: number): void {
+    if (bytes.length <= BATCH / 4) return this.send(owner, bytes, 0, bytes.length, count, tag);
+    if (count > 0) this.#enter(owner, count, tag);
+    this.#setAside();
+    this.#full.push(bytes);
+    this.#fullBytes += bytes.length;
+    if (!this.#scheduled) {
+      this.#scheduled = true;
+      setImmediate(this.#flushNow);
+    }
+  }
+
+  #enter(owner: Receiver, count: number, tag: number): void {
+    const now = this.engine.clock.now();
+    this.node.inflight += count;
+    this.#lastUse = now;
+    const last = (this.#head + this.#length - 1) & this.#mask;
+    if (this.#length > 0 && this.#owners[last] === owner && this.#tags[last] === tag && this.#since[last] === now) {
+      this.#counts[last]! += count;
+      return;
+    }
+    if (this.#length > this.#mask) this.#grow();
+    const at = (this.#head + this.#length++) & this.#mask;
+    this.#owners[at] = owner;
+    this.#counts[at] = count;
+    this.#since[at] = now;
+    this.#tags[at] = tag;
+  }
+
+  #grow(): void {
+    const size = this.#mask + 1;
+    const owners: (Receiver | null)[] = Array.from({ length: size * 2 }, () => null);
+    const [counts, since, tags] = [new Float64Array(size * 2), new Float64Array(size * 2), new Float64Array(size * 2)];
+    for (let i = 0; i < size; i++) {
+      const from = (this.#head + i) & this.#mask;
+      owners[i] = this.#owners[from]!;
+      counts[i] = this.#counts[from]!;
+      since[i] = this.#since[from]!;
+      tags[i] = this.#tags[from]!;
+    }
+    this.#owners = owners;
+    this.#counts = counts;
+    this.#since = since;
+    this.#tags = tags;
+    this.#mask = size * 2 - 1;
+    this.#head = 0;
+  }
+
+  #nextBatch(length: number): Buffer {
+    this.#setAside();
+    const batch = length > BATCH ? Buffer.allocUnsafeSlow(length) : (spareBatches.pop() ?? Buffer.allocUnsafeSlow(BATCH));
+    this.#batch = batch;
+    return batch;
+  }
+
+  #setAside(): void {
+    if (this.#batch === null || this.#used === 0) return;
+    this.#full.push(this.#batch.subarray(0, this.#used));
+    this.#fullBytes += this.#used;
+    this.#batch = null;
+    this.#used = 0;
+  }
+
+  #flush(): void {
+    if (this.state !== 'open' || this.idleBytes) return;
+    const { socket } = this;
+    this.#wrote = true;
+    if (this.#full.length === 0) {
+      const batch = this.#batch!;
+      socket.write(this.#used === batch.length ? batch : batch.subarray(0, this.#used));
+      this.#used = 0;
+      // The kernel still reads from it: it is garbage when the write is done.
+      if (socket.writableLength > 0) this.#batch = null;
+      return;
+    }
+    this.#setAside();
+    socket.cork();
+    for (const bytes of this.#full) socket.write(bytes);
+    socket.uncork();
+    this.#full = [];
+    this.#fullBytes = 0;
+  }
+
+  private get idleBytes(): boolean {
+    return this.#used === 0 && this.#full.length === 0;
+  }
+
+  #open(): Socket {
+    const { node, options } = this;
+    const target = { ...node.dial, noDelay: true, keepAlive: true, keepAliveInitialDelay: 15_000 };
+    const sink = (bytes: Buffer, length: number): void => this.#read(bytes, length);
+    let socket: Socket;
+    if (options.tls === undefined) {
+      socket = connect({ ...target, onread: upstreamReads(sink) });
+      socket.once('connect', () => this.#connected());
+    } else {
+      socket = connectTls({ ...target, ...options.tls });
+      socket.on('data', (chunk: Buffer) => sink(chunk, chunk.length));
+      socket.once('secureConnect', () => this.#connected());
+    }
+    socket.on('drain', () => this.#drained());
+    socket.on('error', (cause) => this.fail(this.state === 'connecting' ? 'CONNECT_FAILED' : 'UPSTREAM_CLOSED', undefined, cause));
+    socket.on('end', () => this.fail('UPSTREAM_CLOSED'));
+    socket.on('close', () => this.fail('UPSTREAM_CLOSED'));
+    return socket;
+  }
+
+  #connected(): void {
+    if (this.state !== 'connecting') return;
+    const greeting = this.greeting();
+    if (greeting === null) {
+      this.#ready();
+      return;
+    }
+    this.state = 'greeting';
+    this.#greetingsOwed = greeting.replies;
+    this.socket.write(greeting.bytes);
+  }
+
+  #greetingsOwed = 0;
+
+  #ready(): void {
+    this.state = 'open';
+    this.node.health.succeeded();
+    for (const then of this.#readyCallbacks.splice(0)) then(null);
+    this.#flush();
+  }
+
+  #drained(): void {
+    if (this.#waiters.length > 0 && !this.congested) {
+      for (const then of this.#waiters.splice(0)) then();
+      flushOutboxes();
+    }
+  }
+
+  #read(bytes: Buffer, length: number): void {
+    if (this.state === 'closed') return;
+    const carry = this.#carry;
+    if (carry === null) {
+      this.#take(bytes, 0, length);
+    } else {
+      this.#carry = null;
+      const joined = Buffer.allocUnsafe(carry.length + length);
+      carry.copy(joined);
+      bytes.copy(joined, carry.length, 0, length);
+      this.#take(joined, 0, joined.length);
+    }
+    // A slow client's write still reads from the shared buffer.
+    if (flushOutboxes()) retireUpstreamBuffer();
+  }
+
+  #take(bytes: Buffer, start: number, end: number): void {
+    let at = start;
+    if (this.#greetingsOwed > 0) {
+      at = this.#takeGreetings(bytes, at, end);
+      if (at < 0) return;
+    }
+    let from = at;
+    let complete = 0;
+    while (at < end) {
+      const next = this.frame(bytes, at, end);
+      if (this.framed === REPLY) {
+        at = next;
+        complete++;
+        if (this.#length === 0) return this.fail('UPSTREAM_PROTOCOL', 'upstream sent a reply that nobody asked for');
+        if (complete === this.#counts[this.#head]) {
+          this.#hand(bytes, from, at, complete, true);
+          from = at;
+          complete = 0;
+        }
+      } else if (this.framed === MORE) {
+        if (this.midAside) {
+          if (at > from) this.#hand(bytes, from, at, complete, true);
+          if (next > at) this.aside(bytes, at, next, false);
+          from = next;
+          complete = 0;
+        }
+        at = next;
+        break;
+      } else if (this.framed === ASIDE) {
+        if (at > from) this.#hand(bytes, from, at, complete, true);
+        complete = 0;
+        this.aside(bytes, at, next, true);
+        at = from = next;
+      } else {
+        return this.fail('UPSTREAM_PROTOCOL');
+      }
+      if (this.state === 'closed') return;
+    }
+    if (at > from) this.#handRest(bytes, from, at, complete);
+    if (this.state === 'closed') return;
+    if (at < end) this.#carry = Buffer.from(bytes.subarray(at, end));
+    if (this.#length === 0 && this.#spentSlots === 0) this.#spentSince = 0;
+  }
+
+  /** Set by `frame` with MORE: the unfinished message answers no request, and may be passed on in pieces. */
+  protected midAside = false;
+
+  #handRest(bytes: Buffer, from: number, at: number, complete: number): void {
+    if (this.#length === 0) return this.fail('UPSTREAM_PROTOCOL', 'upstream sent a reply that nobody asked for');
+    this.#hand(bytes, from, at, complete, !this.midMessage);
+  }
+
+  /** Whether the bytes consumed so far end inside a message. */
+  protected abstract get midMessage(): boolean;
+
+  #hand(bytes: Buffer, from: number, at: number, complete: number, whole: boolean): void {
+    const head = this.#head;
+    const owner = this.#owners[head]!;
+    const since = this.#since[head]!;
+    const tag = this.#tags[head]!;
+    this.#partial = !whole;
+    if (complete > 0) {
+      this.node.inflight -= complete;
+      if ((this.#counts[head]! -= complete) === 0) {
+        this.#owners[head] = null;
+        this.#head = (head + 1) & this.#mask;
+        this.#length--;
+      }
+    }
+    owner.endsWhole = whole;
+    owner.receive(bytes, from, at, complete, since, tag);
+    if (!whole && !this.own) this.#yield(owner);
+  }
+
+  #takeGreetings(bytes: Buffer, start: number, end: number): number {
+    let at = start;
+    while (this.#greetingsOwed > 0) {
+      const next = at < end ? this.frame(bytes, at, end) : at;
+      if (at >= end || this.framed === MORE) {
+        // A greeting's reply is short: wait for the whole of it.
+        this.resetFrame();
+        this.#carry = Buffer.from(bytes.subarray(at, end));
+        if (this.#carry.length > BATCH) this.fail('UPSTREAM_PROTOCOL');
+        return -1;
+      }
+      if (this.framed === GARBAGE) {
+        this.fail('UPSTREAM_PROTOCOL');
+        return -1;
+      }
+      const refusal = this.framed === REPLY ? this.greeted(bytes, at, next) : null;
+      if (this.framed === REPLY) this.#greetingsOwed--;
+      at = next;
+      if (refusal !== null) {
+        this.refusal = refusal;
+        this.fail('UPSTREAM_HANDSHAKE', `upstream refused the handshake: ${refusal}`);
+        return -1;
+      }
+    }
+    this.#ready();
+    return at;
+  }
+
+  /** The server's own words when it refused the greeting. */
+  refusal: string | null = null;
+
+  /** Forgets a message that was framed in part. */
+  protected abstract resetFrame(): void;
+
+  // Giant replies. A reply that is still coming when its client stops taking it would fill memory, and stopping the
+  // link would stop everybody. So new requests get another link, and this one waits for the client.
+  #yield(owner: Receiver): void {
+    const { outbox } = owner;
+    if (outbox === null || outbox.pending < this.engine.limits.unsentPause * 4) return;
+    this.detached = true;
+    this.#pausedFor = owner;
+    this.socket.pause();
+  }
+
+  #unpause(): void {
+    const owner = this.#pausedFor;
+    if (owner === null) return;
+    if (owner.outbox !== null && owner.outbox.pending > this.engine.limits.unsentPause) return;
+    this.#pausedFor = null;
+    this.socket.resume();
+  }
+
+  /** Replies of answered requests arrived and were dropped in their place. */
+  spentCame(count: number): void {
+    this.#spentSlots -= count;
+  }
+
+  sweep(now: number): void {
+    if (this.state === 'connecting' || this.state === 'greeting') {
+      if (now > this.#connectDeadline) this.fail('CONNECT_TIMEOUT');
+      return;
+    }
+    if (this.#pausedFor !== null) this.#unpause();
+    if (this.detached && this.idle && this.#pausedFor === null) return this.fail('DRAINED');
+    const { replyTimeout } = this.options;
+    if (replyTimeout === 0 || this.#length === 0 || this.#pausedFor !== null || this.patience === Infinity) return;
+    this.#expire(now, replyTimeout + this.patience);
+    if (flushOutboxes()) retireUpstreamBuffer();
+  }
+
+  /** Answers requests that waited too long. Their replies keep their places in the ring and are dropped there. */
+  #expire(now: number, timeout: number): void {
+    for (let i = 0; i < this.#length; i++) {
+      const at = (this.#head + i) & this.#mask;
+      if (now - this.#since[at]! < timeout) break;
+      const owner = this.#owners[at]!;
+      if (owner === this.#spent) continue;
+      const count = this.#counts[at]!;
+      this.#owners[at] = this.#spent;
+      this.#spentSlots += count;
+      if (this.#spentSince === 0) this.#spentSince = now;
+      owner.failed(new ProxyError('UPSTREAM_TIMEOUT'), count, i === 0 && this.#partial);
+    }
+    const { spentSlots } = this.engine.limits;
+    if (this.#spentSlots > spentSlots || (this.#spentSince > 0 && this.#spentSlots > 0 && now - this.#spentSince > timeout)) {
+      this.fail('UPSTREAM_TIMEOUT');
+    } else if (this.#spentSlots === 0) {
+      this.#spentSince = 0;
+    }
+  }
+
+  /** Ends the link; everything under way is answered with the cause. What was never written may move elsewhere. */
+  fail(code: ErrorCode, text?: string, cause?: unknown): void {
+    if (this.state === 'closed') return;
+    const unsent = !this.#wrote;
+    const early = this.state !== 'open';
+    this.state = 'closed';
+    this.engine.unwatch(this);
+    this.socket.destroy();
+    const error = new ProxyError(code, text, { cause });
+    if (early && code !== 'DRAINED' && code !== 'UPSTREAM_HANDSHAKE') this.node.health.failed(error);
+    for (const then of this.#readyCallbacks.splice(0)) then(error);
+    this.options.onClosed?.(this, error);
+    const heir = unsent && this.#length > 0 && code !== 'UPSTREAM_HANDSHAKE' ? this.options.substitute?.(this) ?? null : null;
+    if (heir !== null) this.#bequeath(heir);
+    else this.#failAll(error);
+    if (this.#batch !== null && spareBatches.length < MOST_SPARE && this.#batch.length === BATCH) spareBatches.push(this.#batch);
+    this.#batch = null;
+    this.#full = [];
+    for (const then of this.#waiters.splice(0)) then();
+    this.ended();
+    flushOutboxes();
+  }
+
+  /** It is closed and everything under way was answered. */
+  protected ended(): void {}
+
+  /** Takes no new requests, and closes when the last one was answered. */
+  retire(): void {
+    this.detached = true;
+    if (this.idle && this.state === 'open') this.fail('DRAINED');
+  }
+
+  #failAll(error: ProxyError): void {
+    let started = this.#partial;
+    for (; this.#length > 0; this.#length--) {
+      const owner = this.#owners[this.#head]!;
+      const count = this.#counts[this.#head]!;
+      this.#owners[this.#head] = null;
+      this.#head = (this.#head + 1) & this.#mask;
+      this.node.inflight -= count;
+      owner.failed(error, count, started);
+      started = false;
+    }
+  }
+
+  /** Hands what waits, bytes and entries, to another link. */
+  #bequeath(heir: Link): void {
+    this.#setAside();
+    const whole = Buffer.concat(this.#full);
+    for (let i = 0; i < this.#length; i++) {
+      const at = (this.#head + i) & this.#mask;
+      const owner = this.#owners[at]!;
+      this.node.inflight -= this.#counts[at]!;
+      owner.moved?.(this, heir);
+      heir.#enter(owner, this.#counts[at]!, this.#tags[at]!);
+    }
+    this.#length = 0;
+    heir.#setAside();
+    heir.#full.push(whole);
+    heir.#fullBytes += whole.length;
+    if (!heir.#scheduled) {
+      heir.#scheduled = true;
+      setImmediate(heir.#flushNow);
+    }
+  }
+}

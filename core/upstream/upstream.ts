@@ -1,0 +1,101 @@
+// A configured upstream: nodes with a balancer, timeouts and how its connections are made. What has happened to a
+// node is the Node's and outlives this.
+import type { ConnectionOptions } from 'node:tls';
+import type { Limits } from '../limits.ts';
+import { buildBalancer, type Balancer, type Candidate } from './balancer.ts';
+import { candidatesOf, parseNodes } from './nodes.ts';
+import type { Node, NodeTable } from './node.ts';
+
+/** `upstream` of a route as the schema lets it through; times in seconds. */
+export interface UpstreamConf {
+  readonly type?: string;
+  readonly nodes?: unknown;
+  readonly hash_on?: 'vars' | 'vars_combinations';
+  readonly key?: string;
+  readonly retries?: number;
+  readonly retry_timeout?: number;
+  readonly timeout?: { readonly connect?: number; readonly send?: number; readonly read?: number; readonly idle?: number };
+  readonly keepalive_pool?: { readonly size?: number; readonly idle_timeout?: number; readonly requests?: number };
+  readonly scheme?: string;
+  readonly tls?: { readonly verify?: boolean; readonly client_cert?: string; readonly client_key?: string };
+  readonly auth?: { readonly username?: string; readonly password: string };
+}
+
+export interface UpstreamOptions {
+  readonly conf: UpstreamConf;
+  readonly table: NodeTable;
+  readonly limits: Limits;
+  readonly defaultPort: number;
+  /** Says what the hash key of chash is for a connection; see `key` and `hash_on`. */
+  readonly id: string;
+}
+
+/** Idle own links kept per node, how long, and how often each is used again. */
+export interface KeepalivePool {
+  readonly size: number;
+  /** Milliseconds. */
+  readonly idleTimeout: number;
+  readonly requests: number;
+}
+
+export class Upstream {
+  readonly id: string;
+  readonly conf: UpstreamConf;
+  readonly balancer: Balancer;
+  readonly retries: number;
+  /** Milliseconds; `read` 0: never. */
+  readonly timeouts: { readonly connect: number; readonly read: number; readonly retry: number };
+  readonly keepalive: KeepalivePool;
+  readonly tls: ConnectionOptions | undefined;
+  readonly #table: NodeTable;
+  readonly #candidates: readonly Candidate[];
+
+  constructor(options: UpstreamOptions) {
+    const { conf, table, limits } = options;
+    this.id = options.id;
+    this.conf = conf;
+    this.#table = table;
+    this.#candidates = candidatesOf(parseNodes(conf.nodes, { defaultPort: options.defaultPort }), table);
+    this.balancer = buildBalancer(conf.type ?? 'roundrobin', this.#candidates);
+    this.retries = conf.retries ?? Math.max(0, this.#candidates.length - 1);
+    this.timeouts = {
+      connect: ms(conf.timeout?.connect) ?? limits.connectTimeout,
+      read: ms(conf.timeout?.read) ?? limits.requestTimeout,
+      retry: ms(conf.retry_timeout) ?? 0,
+    };
+    this.keepalive = {
+      size: conf.keepalive_pool?.size ?? 320,
+      idleTimeout: ms(conf.keepalive_pool?.idle_timeout) ?? 60_000,
+      requests: conf.keepalive_pool?.requests ?? 1000,
+    };
+    this.tls = conf.scheme === 'tls' ? tlsOptions(conf) : undefined;
+  }
+
+  get nodes(): readonly Node[] {
+    return this.#candidates.map(({ node }) => node);
+  }
+
+  /** What of the configuration decides how a connection is made: links are shared among upstreams that agree. */
+  get connectionKey(): string {
+    const { conf } = this;
+    return JSON.stringify([this.timeouts, conf.auth ?? null, conf.scheme === 'tls' ? conf.tls ?? {} : null]);
+  }
+
+  close(): void {
+    for (const { node } of this.#candidates) this.#table.release(node);
+  }
+}
+
+function ms(seconds: number | undefined): number | undefined {
+  return seconds === undefined ? undefined : seconds * 1000;
+}
+
+function tlsOptions(conf: UpstreamConf): ConnectionOptions {
+  const { tls = {} } = conf;
+  return {
+    minVersion: 'TLSv1.2',
+    rejectUnauthorized: tls.verify ?? true,
+    ...(tls.client_cert === undefined ? {} : { cert: tls.client_cert }),
+    ...(tls.client_key === undefined ? {} : { key: tls.client_key }),
+  };
+}

@@ -1,0 +1,125 @@
+// Where a route's commands go, compiled once per configuration.
+import type { Engine } from '../../core/engine.ts';
+import type { Backend, BackendOptions } from '../../core/protocol.ts';
+import type { Request } from '../../core/request.ts';
+import type { Session } from '../../core/session.ts';
+import type { Link } from '../../core/upstream/link.ts';
+import type { Node } from '../../core/upstream/node.ts';
+import type { Upstream } from '../../core/upstream/upstream.ts';
+import { commands } from './commands/table.ts';
+import { LinkSet } from './link-set.ts';
+import type { Identity } from './link.ts';
+import type { RedisRequest } from './request.ts';
+
+export interface RedisConf {
+  readonly upstream_connection?: 'shared' | 'dedicated';
+  readonly allow_commands?: readonly string[];
+  readonly faults?: readonly Record<string, unknown>[];
+}
+
+/** As the reference: of a histogram in seconds. */
+const latencyBuckets = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1];
+
+export class RedisBackend implements Backend {
+  readonly upstream: Upstream | null;
+  readonly dedicated: boolean;
+  /** Every command is counted and timed on its own: `protocol.metric.enable`. */
+  readonly perOperation: boolean;
+  readonly #engine: Engine;
+  readonly #route: string;
+  readonly #allowed: ReadonlySet<string>;
+  readonly #counts = new Int32Array(commands.length).fill(-1);
+  readonly #totals = new Int32Array(commands.length).fill(-1);
+  readonly #latencies = new Int32Array(commands.length).fill(-1);
+
+  constructor(options: BackendOptions<RedisConf>) {
+    const { conf, engine } = options;
+    this.upstream = options.upstream;
+    this.dedicated = conf.upstream_connection === 'dedicated';
+    this.perOperation = options.perOperation;
+    this.#engine = engine;
+    this.#route = options.routeId;
+    this.#allowed = new Set((conf.allow_commands ?? []).map((name) => name.toLowerCase().replace(' ', '|')));
+  }
+
+  send(request: Request): void {
+    (request as RedisRequest).session.dispatch(request as RedisRequest);
+  }
+
+  close(): void {}
+
+  /** Whether the route allows a harmful command: by its name, or by its container's. */
+  allows(name: string): boolean {
+    if (this.dedicated || this.#allowed.has(name)) return true;
+    const bar = name.indexOf('|');
+    return bar > 0 && this.#allowed.has(name.slice(0, bar));
+  }
+
+  /** The node for a session; null: nobody is available. */
+  pick(session: Session, tried: readonly Node[]): Node | null {
+    const { balancer, conf } = this.upstream!;
+    const key = conf.type === 'chash' ? hashKey(conf.key, conf.hash_on, session) : null;
+    return tried.length === 0 ? balancer.pick(key, 0) : balancer.pick(key, tried.length, tried);
+  }
+
+  /** Who takes over what waits on a link that could not be opened. */
+  substitute(failed: Link, identity: Identity): Link | null {
+    const { upstream } = this;
+    if (upstream === null || upstream.retries === 0) return null;
+    const next = upstream.balancer.pick(null, 1, [failed.node]);
+    if (next === null) return null;
+    return LinkSet.of(next, this.#engine, upstream).shared(identity, () => null);
+  }
+
+  /** A command was framed. Series are made when a command is first seen: there are 590, and few are used. */
+  count(id: number, amount: number): void {
+    let index = this.#counts[id]!;
+    if (index < 0) index = this.#register(this.#counts, id, 'millrace_redis_commands_total', 'Commands received.');
+    this.#engine.metrics.add(index, amount);
+  }
+
+  /** A command was answered; milliseconds. */
+  observe(id: number, duration: number, amount: number): void {
+    if (!this.perOperation) return;
+    const { metrics } = this.#engine;
+    let index = this.#totals[id]!;
+    if (index < 0) index = this.#register(this.#totals, id, 'apisix_redis_commands_total', 'Commands answered.');
+    metrics.add(index, amount);
+    let latency = this.#latencies[id]!;
+    if (latency < 0) {
+      latency = metrics.histogram('apisix_redis_commands_latency_seconds', 'From a command being read to its answer.',
+        { route: this.#route, command: labelOf(id) }, { bounds: latencyBuckets });
+      this.#latencies[id] = latency;
+    }
+    metrics.observe(latency, duration, amount);
+  }
+
+  #register(table: Int32Array, id: number, name: string, help: string): number {
+    const index = this.#engine.metrics.counter(name, help, { route: this.#route, command: labelOf(id) });
+    table[id] = index;
+    return index;
+  }
+}
+
+/** Known commands only: a client's own words must not become labels. */
+function labelOf(id: number): string {
+  const { name } = commands[id]!;
+  return name === '' ? 'unknown' : name.replace('|', ' ');
+}
+
+function hashKey(key: string | undefined, on: string | undefined, session: Session): Buffer {
+  const text = on === 'vars_combinations'
+    ? (key ?? '').replace(/\$\{?(\w+)\}?/g, (_all, name: string) => variableOf(session, name))
+    : variableOf(session, key ?? 'remote_addr');
+  return Buffer.from(text === '' ? session.remoteAddress : text);
+}
+
+function variableOf(session: Session, name: string): string {
+  switch (name) {
+    case 'remote_addr': return session.remoteAddress;
+    case 'remote_port': return String(session.remotePort);
+    case 'server_addr': return session.localAddress;
+    case 'server_port': return String(session.localPort);
+    default: return session.variable(name) ?? '';
+  }
+}

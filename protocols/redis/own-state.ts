@@ -1,0 +1,235 @@
+// A session's own link: why it has one, and when it can give it back. State is tracked from replies, not from
+// requests: a SELECT inside a discarded MULTI has no effect.
+import { ProxyError } from '../../core/errors.ts';
+import type { Node } from '../../core/upstream/node.ts';
+import { blockingTimeout } from './commands/blocking.ts';
+import * as table from './commands/table.ts';
+import { applyToSession } from './door-commands.ts';
+import type { LinkSet } from './link-set.ts';
+import type { OwnLink } from './link.ts';
+import type { RedisRequest } from './request.ts';
+import type { RedisSession } from './session.ts';
+import { encodeRequest } from './resp/encode.ts';
+
+const PING = encodeRequest(['PING']);
+/** A blocking command may take its own timeout, and the way there and back. */
+const margin = 5000;
+
+export class OwnState {
+  readonly #session: RedisSession;
+  link: OwnLink | null = null;
+  #set: LinkSet | null = null;
+  #multi = false;
+  #watching = false;
+  /** Commands under way that may change what the link is. */
+  #underWay = 0;
+  #blocked = 0;
+  /** For the rest of the connection. */
+  #sticky = false;
+  streaming = false;
+
+  constructor(session: RedisSession) {
+    this.#session = session;
+  }
+
+  get active(): boolean { return this.link !== null; }
+  get inTransaction(): boolean { return this.#multi; }
+  get watching(): boolean { return this.#watching; }
+
+  /** Whether it waits for something that may never come. */
+  get waiting(): boolean {
+    const { link } = this;
+    return this.#blocked > 0 || (link !== null && (link.subscriptions > 0 || link.monitoring));
+  }
+
+  /** Whether the link's state is that of a connection on which nothing happened. */
+  get releasable(): boolean {
+    const { link } = this;
+    return link !== null && !this.#multi && !this.#watching && this.#underWay === 0 && !this.#sticky
+      && !this.streaming && link.subscriptions === 0 && !link.monitoring;
+  }
+
+  /** Whether an ordinary command may travel in a run now. */
+  get allowsRun(): boolean {
+    return this.link === null || !this.releasable;
+  }
+
+  /**
+   * Whether a command may start now. An ordinary one behind a finished transaction waits until the link was given
+   * back, so that own links do not stay with clients that need them no more.
+   */
+  mayStart(treatment: number): boolean {
+    if (this.link === null || !this.releasable) return true;
+    const ordinary = treatment === table.SHARED || treatment === table.CONTAINER || treatment === table.MAY_BLOCK
+      || treatment === table.SESSION;
+    return !ordinary || this.#session.idle;
+  }
+
+  /** Borrows a link and sends the request on it; settles it with the reason when there is none. */
+  async acquire(request: RedisRequest, dedicated: boolean): Promise<void> {
+    const session = this.#session;
+    const tried: Node[] = [];
+    let set = session.chooseLinkSet();
+    while (set !== null) {
+      try {
+        const link = dedicated ? await this.#dedicate(set) : await set.borrow(session.identity);
+        if (session.closed || request.settled) {
+          set.giveBack(link);
+          return;
+        }
+        link.session = session;
+        this.link = link;
+        this.#set = set;
+        if (dedicated) this.#sticky = true;
+        this.send(request);
+        return;
+      } catch (cause) {
+        const error = cause instanceof ProxyError ? cause : new ProxyError('INTERNAL', undefined, { cause });
+        tried.push(set.node);
+        const again = error.code.startsWith('CONNECT') && tried.length <= session.backend!.upstream!.retries;
+        if (!again) {
+          request.settle(error);
+          return;
+        }
+        set = session.nextNode(tried);
+      }
+    }
+    request.settle(new ProxyError(session.backend!.upstream === null ? 'NO_UPSTREAM' : 'NO_NODE'));
+  }
+
+  #dedicate(set: LinkSet): Promise<OwnLink> {
+    const link = set.dedicated(this.#session.identity);
+    return new Promise((resolve, reject) => {
+      link.whenReady((error) => (error === null ? resolve(link) : reject(error)));
+    });
+  }
+
+  /** Whether a command about the client itself must go to the server: it is queued there, or the link is changed. */
+  keeps(request: RedisRequest): boolean {
+    const { name } = request;
+    if (name === 'quit' || name === 'reset') return false;
+    if (request.command.name === 'client|reply') return false;
+    if (this.#multi || this.#underWay > 0 || this.#sticky) return name !== 'client';
+    return name === 'select' || name === 'auth' || name === 'hello' || name === 'asking'
+      || name === 'readonly' || name === 'readwrite';
+  }
+
+  /** Sends one request on the own link and follows what it does to the connection. */
+  send(request: RedisRequest): void {
+    const link = this.link!;
+    request.upstreamAddress = link.node.address;
+    this.#follow(request, link);
+    if (request.queued) link.send(request, request.bytes, request.start, request.end, 1, 0);
+    else this.#session.run(link, request);
+    if (request.streamed) this.streaming = true;
+  }
+
+  #follow(request: RedisRequest, link: OwnLink): void {
+    switch (request.treatment) {
+      case table.TRANSACTION: return this.#transaction(request);
+      case table.SUBSCRIPTION: return this.#subscription(request, link);
+      case table.BLOCKING: return this.#blocking(request, link);
+      case table.MONITOR:
+        return this.#during(request, () => { if (succeeded(request)) link.monitoring = true; });
+      case table.SESSION:
+        link.dirty = true;
+        if (this.#multi) this.#sticky = true;
+        return this.#during(request, () => { if (succeeded(request)) applyToSession(this.#session, request); });
+      case table.SHARED:
+        return;
+      default:
+        if (request.streamed) return;
+        link.dirty = true;
+        this.#sticky = true;
+    }
+  }
+
+  #during(request: RedisRequest, then: () => void): void {
+    this.#underWay++;
+    request.then = then;
+    request.ended = () => { this.#underWay--; };
+  }
+
+  #transaction(request: RedisRequest): void {
+    const { name } = request;
+    this.#during(request, () => {
+      if (name === 'multi' && succeeded(request)) this.#multi = true;
+      else if (name === 'watch' && succeeded(request)) this.#watching = this.#watching || !isQueued(request);
+      else if (name === 'unwatch' && succeeded(request)) this.#watching = this.#watching && isQueued(request);
+      else if (name === 'discard' && succeeded(request)) this.#multi = this.#watching = false;
+      // EXEC ends it whatever it answers, but for a malformed EXEC, which leaves everything as it is.
+      else if (name === 'exec' && (request.head[0] !== 0x2d || request.head.toString('latin1', 1, 10) === 'EXECABORT')) {
+        this.#multi = this.#watching = false;
+      }
+    });
+  }
+
+  #subscription(request: RedisRequest, link: OwnLink): void {
+    link.subscribed = true;
+    link.commands.push(request);
+    if (this.#multi) this.#sticky = true;
+    this.#during(request, () => {
+      if (link.commands[0] === request) link.commands.shift();
+      if (isQueued(request)) this.#sticky = true;
+      if (link.subscriptions === 0 && link.commands.length === 0) link.subscribed = this.#sticky;
+    });
+  }
+
+  #blocking(request: RedisRequest, link: OwnLink): void {
+    const waits = blockingTimeout(request.command, request.count, (i) => request.argument(i));
+    link.patience = waits + margin;
+    this.#blocked++;
+    if (request.name === 'wait' || request.name === 'waitaof') {
+      // The server counts from the last command of this connection: any command makes that "now", which is behind
+      // every write that this client had answered on other links.
+      link.sendWhole(swallow, PING, 1, 0);
+    }
+    this.#during(request, () => {});
+    const { ended } = request;
+    request.ended = () => {
+      this.#blocked--;
+      link.patience = 0;
+      ended?.();
+    };
+  }
+
+  /** Gives the link back. Only when `releasable`, and nothing is under way. */
+  release(): void {
+    const link = this.link!;
+    this.link = null;
+    this.#set!.giveBack(link);
+    this.#set = null;
+  }
+
+  /** The client is gone, or wants to be new: the link is closed unless nothing ever happened to it. */
+  drop(): void {
+    const { link } = this;
+    if (link === null) return;
+    if (!this.releasable || !this.#session.idle) link.dirty = true;
+    this.release();
+    this.#multi = this.#watching = this.#sticky = this.streaming = false;
+    this.#underWay = this.#blocked = 0;
+  }
+
+  /** The link failed; its requests were answered. State that lived in it is gone, and the client must know. */
+  lost(link: OwnLink): void {
+    if (this.link !== link) return;
+    const session = this.#session;
+    const stateful = this.#multi || this.#watching || this.#sticky || this.streaming
+      || link.subscriptions > 0 || link.monitoring || link.subscribed;
+    this.drop();
+    if (session.closed) return;
+    if (stateful) session.end('UPSTREAM_CLOSED');
+    else session.pump();
+  }
+}
+
+function succeeded(request: RedisRequest): boolean {
+  return request.head[0] !== 0x2d && request.head[0] !== 0x21;
+}
+
+function isQueued(request: RedisRequest): boolean {
+  return request.head.toString('latin1', 0, 7) === '+QUEUED';
+}
+
+const swallow = { endsWhole: true, outbox: null, receive() {}, failed() {} };

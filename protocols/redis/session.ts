@@ -1,0 +1,663 @@
+// A Redis client's conversation: frames its commands and decides which link each one takes. Where the commands of a
+// client may not leave a trace they travel on shared links; while it has state of its own, on an own link.
+//
+// At any time all requests under way are on one link. Changing the link waits until everything was answered: a command
+// behind another must find its effects.
+import type { Connection } from '../../core/connection.ts';
+import type { Engine } from '../../core/engine.ts';
+import { ProxyError } from '../../core/errors.ts';
+import { flushOutboxes } from '../../core/outbox.ts';
+import type { Plan } from '../../core/plan.ts';
+import type { Request } from '../../core/request.ts';
+import type { Route } from '../../core/route.ts';
+import { Session } from '../../core/session.ts';
+import type { Link } from '../../core/upstream/link.ts';
+import type { Node } from '../../core/upstream/node.ts';
+import type { RedisBackend } from './backend.ts';
+import { answerAtDoor, introduce, needsQuiet } from './door-commands.ts';
+import { blocks } from './commands/blocking.ts';
+import * as table from './commands/table.ts';
+import { commands, lookup, lookupSubcommand, subcommandTreatment, treatments } from './commands/table.ts';
+import { LinkSet } from './link-set.ts';
+import type { Credentials, Identity, RedisLink } from './link.ts';
+import { OwnState } from './own-state.ts';
+import { RedisReply, RedisRequest } from './request.ts';
+import { encodeRequest, errorLine, printable } from './resp/encode.ts';
+import { splitInline } from './resp/inline.ts';
+import { BROKEN, found, INCOMPLETE, resumeRequest, scanLimits, scanRequest, type ScanLimits } from './resp/scan-request.ts';
+import { StreamedRequest } from './streamed-request.ts';
+
+const EMPTY: Buffer = Buffer.alloc(0);
+
+export class RedisSession extends Session {
+  database = 0;
+  resp: 2 | 3 = 2;
+  credentials: Credentials | null = null;
+  clientName = '';
+  libraryName = '';
+  libraryVersion = '';
+  noEvict = false;
+  noTouch = false;
+  /** CLIENT REPLY: which answers the client does not want to see. */
+  silence: 'none' | 'next' | 'all' = 'none';
+  authFailures = 0;
+  quitting = false;
+  readonly own: OwnState;
+
+  #bytes: Buffer = EMPTY;
+  #at = 0;
+  #end = 0;
+  /** `#bytes` is the session's own, not the shared read buffer. */
+  #kept = false;
+  /** What an unfinished request is known to need, from `#at`; 0: unknown. */
+  #needed = 0;
+  #elements = 0;
+  #resume = 0;
+  #count = 0;
+  #nameStart = 0;
+  #nameEnd = 0;
+  #since = 0;
+  #stream: StreamedRequest | null = null;
+  #backend: RedisBackend | null = null;
+  #node: Node | null = null;
+  #link: RedisLink | null = null;
+  #congested = false;
+  /** It waits until everything before it was answered, because it changes the link. */
+  #wanted: RedisRequest | null = null;
+  #limits: ScanLimits;
+
+  constructor(connection: Connection, route: Route, engine: Engine) {
+    super(connection, route, engine);
+    this.own = new OwnState(this);
+    this.#limits = scanLimits(engine.limits, true);
+  }
+
+  get db(): number { return this.database; }
+  get backend(): RedisBackend | null { return this.#backend; }
+  override get user(): string | null { return this.credentials === null ? null : (this.credentials.user ?? 'default'); }
+
+  override variable(name: string): string | undefined {
+    return name === 'redis_client_name' ? this.clientName : super.variable(name);
+  }
+
+  // Bytes in.
+
+  read(bytes: Buffer, length: number): void {
+    this.received += length;
+    if (this.closed || this.ending || this.quitting) return;
+    if (this.#at === this.#end) {
+      this.#bytes = bytes;
+      this.#at = 0;
+      this.#end = length;
+      this.#kept = false;
+    } else {
+      this.#append(bytes, length);
+    }
+    if (this.#end - this.#at >= this.#needed) this.pump();
+    this.#keepRest();
+    flushOutboxes();
+  }
+
+  protected override get unread(): number { return this.#kept ? this.#bytes.length : 0; }
+  protected override get unfinishedSince(): number { return this.#since; }
+  protected override hasInput(): boolean { return this.#end > this.#at && this.#end - this.#at >= this.#needed; }
+
+  #keepRest(): void {
+    if (this.#at === this.#end) {
+      this.#bytes = EMPTY;
+      this.#at = this.#end = 0;
+      this.#kept = false;
+    } else if (!this.#kept) {
+      this.#bytes = Buffer.from(this.#bytes.subarray(this.#at, this.#end));
+      this.#end -= this.#at;
+      this.#at = 0;
+      this.#kept = true;
+    }
+  }
+
+  /** Memory follows what was received, not what was announced: it grows by doubling up to what is needed. */
+  #append(bytes: Buffer, length: number): void {
+    const have = this.#end - this.#at;
+    if (!this.#kept || this.#bytes.length - this.#end < length) {
+      const doubled = (have + length) * 2;
+      const wanted = this.#needed > have + length ? Math.min(this.#needed, doubled) : Math.max(have + length, 256);
+      const larger = Buffer.allocUnsafeSlow(wanted);
+      this.#bytes.copy(larger, 0, this.#at, this.#end);
+      this.#bytes = larger;
+      this.#at = 0;
+      this.#end = have;
+      this.#kept = true;
+    }
+    bytes.copy(this.#bytes, this.#end, 0, length);
+    this.#end += length;
+  }
+
+  // Framing.
+
+  protected override room(): number {
+    return this.#congested ? 0 : super.room();
+  }
+
+  protected override blocked(): boolean { return this.#congested || this.#wanted !== null; }
+
+  protected override next(): Request | null {
+    const plan = this.plan();
+    if (plan === null) {
+      this.end('ROUTE_REMOVED');
+      return null;
+    }
+    if (this.#wanted !== null || this.quitting) return null;
+    if (this.#stream !== null && !this.#feed()) return null;
+    if (this.own.active && this.own.releasable && this.idle) {
+      this.own.release();
+      this.#link = null;
+    }
+    if (plan.backend !== this.#backend && !this.#rebind(plan.backend as RedisBackend)) return null;
+    const backend = this.#backend!;
+    const free = plan.request === null && plan.observers === null && this.silence === 'none';
+    const bytes = this.#bytes;
+    const end = this.#end;
+    let most = this.room();
+    let from = this.#at;
+    let at = from;
+    let count = 0;
+    let tag = 0;
+    let request: Request | null = null;
+    while (at < end && most > 0) {
+      const next = this.#scan(bytes, at, end);
+      if (next < 0) {
+        if (count > 0) this.#forward(bytes, from, at, count, tag);
+        count = 0;
+        this.#at = from = at;
+        request = next === BROKEN ? this.#broken(plan) : this.#incomplete(plan);
+        break;
+      }
+      if (found.count === 0 || found.inline) {
+        if (count > 0) this.#forward(bytes, from, at, count, tag);
+        count = 0;
+        const line = found.inline ? bytes.subarray(found.nameStart, found.nameEnd) : null;
+        this.#at = at = from = next;
+        if (line === null) continue;
+        request = this.#inline(plan, line);
+        if (request !== null || this.closed) break;
+        continue;
+      }
+      const id = lookup(bytes, found.nameStart, found.nameEnd);
+      const treatment = treatments[id]!;
+      if (free && treatment === table.SHARED && this.own.allowsRun) {
+        const mark = backend.perOperation ? id : 0;
+        if (count > 0 && mark !== tag) {
+          this.#forward(bytes, from, at, count, tag);
+          this.#at = from = at;
+          count = 0;
+        }
+        if (count === 0 && !this.#linked(plan)) {
+          // No link to take it: waits (null), or is answered with an error of its own.
+          request = this.#link === null && this.idleLink ? this.#single(plan, at, next, id, treatment) : null;
+          if (request !== null) this.#at = next;
+          break;
+        }
+        tag = mark;
+        count++;
+        most--;
+        backend.count(id, 1);
+        at = next;
+        continue;
+      }
+      if (count > 0) this.#forward(bytes, from, at, count, tag);
+      count = 0;
+      if (!this.own.mayStart(treatment)) {
+        this.#at = at;
+        break;
+      }
+      request = this.#single(plan, at, next, id, treatment);
+      this.#at = next;
+      break;
+    }
+    if (count > 0) {
+      this.#forward(bytes, from, at, count, tag);
+      this.#at = at;
+    }
+    return request;
+  }
+
+  #scan(bytes: Buffer, at: number, end: number): number {
+    let next: number;
+    if (this.#elements > 0 && at === this.#at) {
+      next = resumeRequest(bytes, at, at + this.#resume, end, this.#elements, this.#count, this.#limits);
+      found.nameStart = at + this.#nameStart;
+      found.nameEnd = at + this.#nameEnd;
+    } else {
+      next = scanRequest(bytes, at, end, this.#limits);
+    }
+    if (next !== INCOMPLETE) {
+      this.#elements = this.#needed = 0;
+      this.#since = 0;
+    }
+    return next;
+  }
+
+  /** Remembers how far an unfinished request was framed, or begins to pass it on if it is a giant. */
+  #incomplete(plan: Plan): Request | null {
+    const at = this.#at;
+    if (this.#since === 0) this.#since = this.engine.clock.now();
+    this.#needed = found.needed;
+    if (!found.inline) {
+      this.#elements = found.elements;
+      this.#resume = found.resume - at;
+      this.#count = found.count;
+      this.#nameStart = found.nameStart - at;
+      this.#nameEnd = found.nameEnd - at;
+    }
+    const { limits } = this.engine;
+    if (found.bulk < limits.streamFrom || found.elements === 0 || found.inline) return null;
+    const id = lookup(this.#bytes, found.nameStart, found.nameEnd);
+    // Hooks that look at keys must see all of them, unless that would take too much memory.
+    if (plan.request !== null && !singleKeyed(id) && this.#needed < limits.assembly) return null;
+    if (treatments[id] !== table.SHARED && !this.own.active) return null;
+    return this.#beginStream(plan, id);
+  }
+
+  #beginStream(plan: Plan, id: number): Request {
+    const request = this.#single(plan, this.#at, this.#end, id, table.STATEFUL);
+    request.streamed = true;
+    request.keep();
+    this.#stream = new StreamedRequest(request, this.#needed - (this.#end - this.#at), found.count - found.elements - 1);
+    this.#at = this.#end;
+    this.#elements = this.#needed = 0;
+    return request;
+  }
+
+  /** Passes bytes of a giant request on. True when all of it was. */
+  #feed(): boolean {
+    const stream = this.#stream!;
+    const link = this.own.link;
+    this.#at = stream.feed(this.#bytes, this.#at, this.#end, link, this.#limits.bulk);
+    if (stream.broken) {
+      this.destroy('PROTOCOL_ERROR');
+      return false;
+    }
+    if (link !== null && link.congested) this.#waitForRoom(link);
+    if (!stream.done) return false;
+    this.#stream = null;
+    this.#since = 0;
+    this.own.streaming = false;
+    return true;
+  }
+
+  #broken(plan: Plan): Request | null {
+    const text = found.problem;
+    this.#at = this.#end;
+    if (text === '') {
+      this.destroy('SECURITY_ABORT');
+      return null;
+    }
+    return this.#refusal(plan, new ProxyError('PROTOCOL_ERROR', `Protocol error: ${text}`, { close: true }));
+  }
+
+  /** An answer of ours in its place among the others; no hook sees it. */
+  #refusal(plan: Plan, error: ProxyError): RedisRequest {
+    const request = new RedisRequest(this, plan, this.engine.clock.now(), EMPTY, 0, 0, 0, 0, 0, table.UNKNOWN);
+    request.skipped = -1;
+    request.settle(error);
+    return request;
+  }
+
+  /** Null: an empty line, or the connection is closed. */
+  #inline(plan: Plan, line: Buffer): Request | null {
+    const words = splitInline(line);
+    if (words === null) {
+      this.#at = this.#end;
+      return this.#refusal(plan, new ProxyError(
+        'PROTOCOL_ERROR', 'Protocol error: unbalanced quotes in request', { close: true }));
+    }
+    if (words.length === 0) return null;
+    // Somebody speaks HTTP: a browser, or a request forged in one. What follows could be commands in its body.
+    if (/^(post|host:)$/i.test(words[0]!.toString('latin1', 0, 8))) {
+      this.destroy('SECURITY_ABORT');
+      return null;
+    }
+    const bytes = encodeRequest(words);
+    const nameStart = bytes.indexOf(10, bytes.indexOf(10) + 1) + 1;
+    const id = lookup(words[0]!, 0, words[0]!.length);
+    found.count = words.length;
+    found.nameStart = nameStart;
+    found.nameEnd = nameStart + words[0]!.length;
+    const request = this.#make(plan, bytes, 0, bytes.length, id, treatments[id]!);
+    request.kept = true;
+    return request;
+  }
+
+  #single(plan: Plan, at: number, next: number, id: number, treatment: number): RedisRequest {
+    return this.#make(plan, this.#bytes, at, next, id, treatment);
+  }
+
+  #make(plan: Plan, bytes: Buffer, start: number, end: number, id: number, treatment: number): RedisRequest {
+    let decided = treatment;
+    let number = id;
+    if (treatment === table.CONTAINER) {
+      number = this.#subcommand(bytes, id);
+      decided = subcommandTreatment(id, number);
+      if (number === table.UNKNOWN) number = id;
+    }
+    const request = new RedisRequest(
+      this, plan, this.engine.clock.now(), bytes, start, end, found.count, found.nameStart, found.nameEnd, number);
+    if (decided === table.MAY_BLOCK) {
+      decided = blocks(request.command, request.count, (i) => request.argument(i)) ? table.BLOCKING : table.SHARED;
+    }
+    if (decided === table.SESSION && modes.has(request.name)) decided = table.STATEFUL;
+    request.treatment = decided;
+    this.#backend!.count(number, 1);
+    if (this.silence !== 'none') {
+      request.silent = true;
+      if (this.silence === 'next') this.silence = 'none';
+    } else {
+      request.plain = decided === table.SHARED && !this.#backend!.perOperation;
+    }
+    return request;
+  }
+
+  #subcommand(bytes: Buffer, container: number): number {
+    if (found.count < 2) return table.UNKNOWN;
+    // $n CRLF of the second argument begins behind the name's line end.
+    const at = bytes.indexOf(10, found.nameEnd + 2) + 1;
+    const end = bytes.indexOf(13, at);
+    return at > 0 && end > at ? lookupSubcommand(container, bytes, at, end) : table.UNKNOWN;
+  }
+
+  // Where requests go.
+
+  /** Whether nothing is under way on any link. */
+  get idleLink(): boolean { return this.owed === 0; }
+
+  get identity(): Identity {
+    return {
+      database: this.database,
+      resp: this.resp,
+      credentials: this.credentials ?? this.linkSet?.credentials ?? null,
+    };
+  }
+
+  get node(): Node | null { return this.#node; }
+
+  get linkSet(): LinkSet | null {
+    return this.#node === null || this.#backend === null ? null
+      : LinkSet.of(this.#node, this.engine, this.#backend.upstream!);
+  }
+
+  /** The link that a run may take now, in `#link`. False: there is none, or it must wait. */
+  #linked(_plan: Plan): boolean {
+    if (this.own.active) {
+      this.#link = this.own.link;
+      return this.#link !== null;
+    }
+    const link = this.#link;
+    if (link !== null && link.state !== 'closed' && !link.detached) return true;
+    // A link that another client blocks, or that is being replaced: what it owes us comes first.
+    if (this.owed > 0) return false;
+    this.#link = this.sharedLink();
+    this.#readLimits();
+    return this.#link !== null;
+  }
+
+  /** The shared link for what the client is now, on its node; null: no node is there. */
+  sharedLink(): RedisLink | null {
+    const set = this.#chooseNode();
+    return set === null ? null : set.shared(this.identity, (failed) => this.#backend!.substitute(failed, this.identity));
+  }
+
+  /** The client keeps its node as long as it can be reached. */
+  #chooseNode(): LinkSet | null {
+    const backend = this.#backend!;
+    if (backend.upstream === null) return null;
+    if (this.#node === null || !this.#node.available) this.#node = backend.pick(this, []);
+    return this.linkSet;
+  }
+
+  /** The next node after those that could not be reached. */
+  nextNode(tried: readonly Node[]): LinkSet | null {
+    this.#node = this.#backend!.pick(this, tried);
+    return this.linkSet;
+  }
+
+  chooseLinkSet(): LinkSet | null {
+    return this.#chooseNode();
+  }
+
+  #readLimits(): void {
+    const strict = this.linkSet?.requiresAuth === true && this.identity.credentials === null;
+    if (strict === this.#limits.authenticated) this.#limits = scanLimits(this.engine.limits, !strict);
+  }
+
+  #forward(bytes: Buffer, from: number, to: number, count: number, tag: number): void {
+    const link = this.#link!;
+    this.ran(count);
+    link.send(this, bytes, from, to, count, tag);
+    if (link.congested) this.#waitForRoom(link);
+  }
+
+  /** Sends a request that nobody wants to see in a run on a link. */
+  run(link: Link, request: RedisRequest): void {
+    this.ran(1);
+    link.send(this, request.bytes, request.start, request.end, 1, 0);
+  }
+
+  #waitForRoom(link: Link): void {
+    if (this.#congested) return;
+    this.#congested = true;
+    link.whenRoom(() => {
+      this.#congested = false;
+      if (!this.closed) this.pump();
+    });
+  }
+
+  /** The link failed before anything was written, and another one took over what waited. */
+  moved(from: Link, to: Link): void {
+    if (this.#link === from) {
+      this.#link = to as RedisLink;
+      this.#node = to.node;
+    }
+  }
+
+  /** Another backend (a reload): what the old one owes comes first; then nothing of it is used any more. */
+  #rebind(backend: RedisBackend): boolean {
+    if (this.#backend !== null && (!this.idle || this.own.active)) {
+      if (!this.own.active) return false;
+      // State on an own link outlives a reload: it ends with the transaction or the subscription.
+      if (!this.own.releasable || !this.idle) return this.own.active;
+      this.own.release();
+    }
+    this.#backend = backend;
+    this.#link = null;
+    this.#node = null;
+    return true;
+  }
+
+  /** Sends one request whose hooks are done. It is queued unless it may travel in a run. */
+  dispatch(request: RedisRequest): void {
+    if (this.#backend === null) this.#rebind(request.plan.backend as RedisBackend);
+    if (this.#backend!.dedicated && !this.own.active && request.treatment !== table.SESSION) {
+      return this.#want(request);
+    }
+    if (this.own.active) return this.#dispatchOwn(request);
+    switch (request.treatment) {
+      case table.SHARED:
+        return this.#dispatchShared(request);
+      case table.SESSION:
+        return this.#dispatchDoor(request);
+      case table.TRANSACTION:
+        // Without MULTI or WATCH before them they change nothing: the server says so on any link.
+        if (request.name !== 'multi' && request.name !== 'watch') return this.#dispatchShared(request);
+        return this.#want(request);
+      case table.HARMFUL:
+      case table.REPLICATION:
+        if (this.#refused(request)) return;
+        return this.#want(request);
+      default:
+        return this.#want(request);
+    }
+  }
+
+  #dispatchShared(request: RedisRequest): void {
+    if (!this.#linked(request.plan)) {
+      if (this.owed === 0 && this.#link === null) request.settle(this.#noNode());
+      else this.#want(request);
+      return;
+    }
+    const link = this.#link!;
+    request.upstreamAddress = link.node.address;
+    if (request.queued) {
+      link.send(request, request.bytes, request.start, request.end, 1, 0);
+    } else {
+      this.run(link, request);
+    }
+    if (link.congested) this.#waitForRoom(link);
+  }
+
+  #noNode(): ProxyError {
+    return new ProxyError(this.#backend!.upstream === null ? 'NO_UPSTREAM' : 'NO_NODE');
+  }
+
+  #dispatchDoor(request: RedisRequest): void {
+    if (needsQuiet(request)) return this.#want(request);
+    const answer = answerAtDoor(this, request);
+    if (answer !== null) request.settle(answer);
+    else this.#want(request);
+  }
+
+  #dispatchOwn(request: RedisRequest): void {
+    if (request.treatment === table.REPLICATION || request.treatment === table.HARMFUL) {
+      if (this.#refused(request)) return;
+    }
+    if (request.treatment === table.SESSION) {
+      if (needsQuiet(request) && !this.own.keeps(request)) return this.#want(request);
+      if (!this.own.keeps(request)) {
+        const answer = answerAtDoor(this, request);
+        if (answer !== null) {
+          request.settle(answer);
+          return;
+        }
+      }
+    }
+    this.own.send(request);
+    if (this.own.link?.congested === true) this.#waitForRoom(this.own.link);
+  }
+
+  /** Refuses what would harm others, unless the route allows it. */
+  #refused(request: RedisRequest): boolean {
+    const backend = this.#backend!;
+    const name = request.command.name;
+    const shown = name.replace('|', ' ').toUpperCase();
+    if (request.treatment === table.REPLICATION) {
+      request.settle(new ProxyError('COMMAND_REFUSED', `ERR ${shown} is never passed on by a proxy: connect to the server itself`));
+      return true;
+    }
+    if (backend.allows(name)) return false;
+    request.settle(new ProxyError('COMMAND_REFUSED',
+      `ERR ${shown} would harm other clients of this route; protocol.conf.allow_commands: ["${name}"] allows it`));
+    return true;
+  }
+
+  /** Lets it wait until everything before it was answered. */
+  #want(request: RedisRequest): void {
+    if (!request.queued) this.enqueue(request);
+    request.keep();
+    this.#wanted = request;
+    this.progressed();
+  }
+
+  protected override progressed(): void {
+    const request = this.#wanted;
+    if (request !== null) {
+      if (this.owed > 0 || (request.queued && this.queue.first !== request)) return;
+      this.#wanted = null;
+      if (!request.settled) this.hold(this.#serve(request));
+      return;
+    }
+    if (this.own.active && this.idle && this.own.releasable) {
+      this.own.release();
+      this.#link = null;
+    }
+  }
+
+  async #serve(request: RedisRequest): Promise<void> {
+    if (request.treatment === table.SESSION) {
+      const answer = await introduce(this, request);
+      this.#link = null;
+      request.settle(answer);
+      return;
+    }
+    if (request.treatment === table.SHARED && !this.#backend!.dedicated) {
+      this.#dispatchShared(request);
+      return;
+    }
+    await this.own.acquire(request, this.#backend!.dedicated);
+  }
+
+  // Answers out.
+
+  protected override write(request: Request): void {
+    const { outcome, silent } = request as RedisRequest;
+    if (silent) return;
+    if (outcome instanceof ProxyError) {
+      const line = errorLine(errorText(outcome));
+      this.connection.outbox.append(line, 0, line.length);
+    } else if (outcome !== null && (outcome as RedisReply).raw.length > 0) {
+      const { raw } = outcome as RedisReply;
+      this.connection.outbox.append(raw, 0, raw.length);
+    }
+  }
+
+  protected override relayed(request: Request, bytes: Buffer, start: number, end: number): void {
+    if (!(request as RedisRequest).silent) super.relayed(request, bytes, start, end);
+  }
+
+  protected override writeError(error: ProxyError, count: number): void {
+    const line = errorLine(errorText(error));
+    for (let i = 0; i < count; i++) this.connection.outbox.append(line, 0, line.length);
+  }
+
+  /** A message that answers no request, from the own link. */
+  pushed(bytes: Buffer, start: number, end: number, complete: boolean): void {
+    if (!this.closed) this.passAside(bytes, start, end, complete);
+  }
+
+  protected override observe(request: Request): void {
+    const { command, outcome, startedAt, endedAt } = request as RedisRequest;
+    this.#backend?.observe(command.id, endedAt - startedAt, 1);
+    if (this.quitting && command.name === 'quit' && outcome !== null) this.end('CLIENT_QUIT');
+  }
+
+  protected override observeRun(tag: number, count: number, since: number): void {
+    if (tag > 0) this.#backend?.observe(tag, this.engine.clock.now() - since, count);
+  }
+
+  protected override get waiting(): boolean { return this.own.waiting; }
+
+  protected override dispose(): void {
+    this.own.drop();
+    this.#wanted = null;
+    this.#stream = null;
+    this.#bytes = EMPTY;
+    this.#at = this.#end = 0;
+  }
+}
+
+/** Modes of one connection that the door does not emulate. */
+const modes = new Set(['asking', 'readonly', 'readwrite']);
+
+function singleKeyed(id: number): boolean {
+  const specs = commands[id]!.keySpecs;
+  return specs.length === 1 && (specs[0]!.last ?? 0) === 0 && specs[0]!.count === undefined;
+}
+
+/**
+ * What a client reads of a failure of ours. Texts that begin with an error word of their own (`OOM …`, `LOADING …`)
+ * stay as they are; what went wrong between us and the server is marked as ours.
+ */
+export function errorText(error: ProxyError): string {
+  const text = printable(error.message);
+  if (/^[A-Z][A-Z0-9_]* /.test(text)) return text;
+  if (error.source === 'plugin' || error.code === 'PROTOCOL_ERROR') return `ERR ${text}`;
+  return `ERR millrace: ${text}`;
+}
