@@ -57,16 +57,24 @@ const limits = section({
   unauthenticated_bulk_bytes: whole(
     16 * 1024, 64, 'Longest argument before the client logged in, where it must.',
   ),
+  unauthenticated_unsent_bytes: whole(
+    1024, 64, 'Unsent replies of a client before it logged in, where it must.',
+  ),
   bulk_bytes: whole(512 * mib, 1024, 'Longest argument or value.'),
   http_bulk_bytes: whole(mib, 1024, 'Longest argument or value that comes by HTTP.'),
   arguments: whole(1048576, 1, 'Arguments of one command.'),
   request_bytes: whole(
     64 * mib, 1024, 'Request in assembly per client; beyond it the client is not read until there is room.',
   ),
+  stream_from_bytes: whole(mib, 1024, 'A value that long is passed on as it arrives, never assembled.'),
   reply_nesting: whole(128, 1, 'Levels of nested arrays in a reply.'),
   pipelined_requests: whole(1024, 1, 'Requests of one client under way; beyond it the client is not read.'),
   unsent_reply_pause_bytes: whole(mib, 1024, 'Unsent replies of one client after which it is not read.'),
   unsent_reply_close_bytes: whole(64 * mib, 1024, 'Unsent replies of one client after which it is closed.'),
+  slow_client_s: seconds(60, 'Seconds that a client may stay over `unsent_reply_pause_bytes` and take nothing.'),
+  buffered_bytes: whole(
+    256 * mib, mib, 'What all clients of a worker leave unsent and unfinished; beyond it the largest are closed.',
+  ),
   subscriber_close_bytes: whole(
     32 * mib, 1024, 'Unsent messages of one subscriber after which it is closed at once.',
   ),

@@ -22,12 +22,15 @@ export interface ListenerSettings {
   };
 }
 
-export interface Limits {
+/** What each means stands in the schema. */
+export interface LimitSettings {
   readonly inline_bytes: number; readonly header_line_bytes: number;
   readonly unauthenticated_arguments: number; readonly unauthenticated_bulk_bytes: number;
   readonly bulk_bytes: number; readonly http_bulk_bytes: number; readonly arguments: number;
+  readonly unauthenticated_unsent_bytes: number; readonly stream_from_bytes: number;
   readonly request_bytes: number; readonly reply_nesting: number; readonly pipelined_requests: number;
   readonly unsent_reply_pause_bytes: number; readonly unsent_reply_close_bytes: number;
+  readonly slow_client_s: number; readonly buffered_bytes: number;
   readonly subscriber_close_bytes: number; readonly subscriber_slow_bytes: number;
   readonly subscriber_slow_s: number;
   readonly link_pending_bytes: number; readonly link_spent_slots: number;
@@ -58,7 +61,7 @@ export interface Settings {
   readonly plugins: readonly string[];
   readonly protocols: readonly string[];
   readonly log: { readonly level: string; readonly file?: string };
-  readonly limits: Limits;
+  readonly limits: LimitSettings;
   readonly drain_timeout_s: number;
 }
 
@@ -243,7 +246,7 @@ function wrongAdmin({ admin }: Settings): Problem[] {
   return problems;
 }
 
-function wrongLimits(limits: Limits): Problem[] {
+function wrongLimits(limits: LimitSettings): Problem[] {
   const pairs = [
     ['unsent_reply_pause_bytes', 'unsent_reply_close_bytes'],
     ['subscriber_slow_bytes', 'subscriber_close_bytes'],

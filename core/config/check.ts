@@ -1,11 +1,10 @@
 // Everything that can be wrong with one resource, found before it is written or used: shape, meaning,
 // references.
-import { isIPv6 } from 'node:net';
+import { isIPv4, isIPv6 } from 'node:net';
 import {
   compileSchema, isAddressOrCidr, isForbiddenName, nest, problem, type At, type Problem, type Validator,
 } from '../schema.ts';
-import { show } from '../problem.ts';
-import { parseNodeName } from './nodes.ts';
+import { cut, show } from '../problem.ts';
 import { kindNames, kinds, type Kind, type Value } from './resource.ts';
 import { idSchema } from './schemas/naming.ts';
 
@@ -156,26 +155,34 @@ function wrongUpstream(at: At, upstream: Value): Problem[] {
 
 function wrongNodeName(name: string): Problem[] {
   const at: At = ['nodes', name];
-  const parts = parseNodeName(name);
-  if (parts === null) {
-    return isIPv6(name) || isIPv6(name.replace(/:\d+$/, ''))
-      ? wrongHost(at, name) : [problem(at, '"host:port": weight', show(name))];
-  }
-  if (parts.port < 1 || parts.port > 65535) {
-    const text = `invalid port ${parts.port}, expected 1..65535`;
-    return [problem(at, 'port 1..65535', String(parts.port), text)];
-  }
-  return wrongHost(at, parts.host);
+  if (name === '') return [problem(at, 'an address such as "127.0.0.1:6379"', '""')];
+  const [host, digits] = splitAddress(name);
+  if (digits === undefined) return wrongHost(at, host);
+  const port = /^\d{1,9}$/.test(digits) ? Number(digits) : Number.NaN;
+  if (port >= 1 && port <= 65535) return wrongHost(at, host);
+  const text = `invalid port ${cut(digits)}, expected 1..65535`;
+  return [problem(at, 'a port 1..65535 behind the colon', show(digits), text)];
 }
 
+// The port may be left out: the protocol has its usual one.
+function splitAddress(name: string): readonly [host: string, digits: string | undefined] {
+  const colon = name.lastIndexOf(':');
+  if (colon === -1 || name.endsWith(']') || isIPv6(name)) return [name, undefined];
+  return [name.slice(0, colon), name.slice(colon + 1)];
+}
+
+// RFC 1035, 2.3.4. Underscores are no host name by RFC, but Docker and Consul make them.
+const hostName = /^(?=.{1,253}$)[a-z0-9_][a-z0-9_-]{0,62}(\.[a-z0-9_][a-z0-9_-]{0,62})*\.?$/i;
+
 function wrongHost(at: At, host: string): Problem[] {
-  const bare = /^\[(.*)\]$/.exec(host)?.[1];
-  if (bare !== undefined) return isIPv6(bare) ? [] : [problem(at, 'IPv6 address in brackets', show(host))];
-  if (host.includes(':')) {
+  if (host.startsWith('[') && host.endsWith(']') && isIPv6(host.slice(1, -1))) return [];
+  if (isIPv6(host)) {
     return [problem(at, 'IPv6 address in brackets', show(host),
       `IPv6 address must be enclosed with '[' and ']', got ${show(host)}`)];
   }
-  return /^[A-Za-z0-9._-]+$/.test(host) ? [] : [problem(at, 'host name or IP address', show(host))];
+  // Digits and dots that are no IPv4 address (10.0.0.256) would go to DNS as a name.
+  if (isIPv4(host) || (hostName.test(host) && !/^[\d.]+$/.test(host))) return [];
+  return [problem(at, 'host name or IP address', show(host))];
 }
 
 function missingUpstream(route: Value, references: References): Problem[] {

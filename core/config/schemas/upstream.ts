@@ -24,10 +24,13 @@ export interface UpstreamValue {
 
 export interface NodeValue {
   readonly host: string;
-  readonly port: number;
+  readonly port?: number;
   readonly weight: number;
   readonly priority?: number;
 }
+
+// Building a consistent hash ring of more would be felt.
+const mostNodes = 1000;
 
 // The longest time that Node's timers can wait, in seconds.
 const longestSeconds = 2147483;
@@ -45,20 +48,20 @@ const weight: JsonSchema = {
 };
 
 const nodesSchema: JsonSchema = {
-  description: 'Where to connect: `{"host:port": weight}` or a list of objects.',
+  description: 'Where to connect: `{"host:port": weight}` or a list of objects. The port may be left out.',
   'x-expected': 'object of "host:port": weight, or array of nodes',
   oneOf: [
-    { type: 'object', additionalProperties: weight, maxProperties: 10000 },
+    { type: 'object', additionalProperties: weight, maxProperties: mostNodes },
     {
-      type: 'array', maxItems: 10000,
+      type: 'array', maxItems: mostNodes,
       items: {
-        type: 'object', required: ['host', 'port', 'weight'], additionalProperties: false,
+        type: 'object', required: ['host', 'weight'], additionalProperties: false,
         properties: {
           host: {
             type: 'string', minLength: 1, maxLength: 255, pattern: '^[A-Za-z0-9._:\\[\\]-]+$',
             'x-expected': 'host name or IP address', description: 'Host name or address; IPv6 in brackets.',
           },
-          port: { type: 'integer', minimum: 1, maximum: 65535, description: 'Port.' },
+          port: { type: 'integer', minimum: 1, maximum: 65535, description: 'Port; default that of the protocol.' },
           weight,
           priority: {
             type: 'integer', minimum: -1000000, maximum: 1000000,

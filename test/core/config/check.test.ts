@@ -27,6 +27,8 @@ test.each<[Kind, unknown]>([
   ['upstreams', { nodes: [{ host: 'redis-1.local', port: 6379, weight: 1, priority: -1 }, { host: '[::1]', port: 1, weight: 0 }] }],
   ['upstreams', { nodes, auth: { username: 'u', password: 'p' }, keepalive_pool: { size: 1, idle_timeout: 0, requests: 1 } }],
   ['upstreams', { nodes: [] }],
+  ['upstreams', { nodes: { redis: 1, '[::1]': 1 } }],
+  ['upstreams', { nodes: [{ host: 'redis_1', weight: 1 }] }],
 ])('a good object of %s is accepted: %j', (kind, value) => {
   expect(check(kind, value)).toEqual([]);
 });
@@ -121,8 +123,7 @@ test.each<[Kind, unknown, string]>([
     'upstream.nodes: expected object of "host:port": weight, or array of nodes, got nothing'],
   ['stream_routes', { upstream: { nodes: { '::1:6379': 1 } } },
     'upstream.nodes["::1:6379"]: IPv6 address must be enclosed with \'[\' and \']\', got "::1:6379"'],
-  ['upstreams', { nodes: { 'redis': 1 } }, 'nodes.redis: expected "host:port": weight, got "redis"'],
-  ['upstreams', { nodes: { '': 1 } }, 'nodes[""]: expected "host:port": weight, got ""'],
+  ['upstreams', { nodes: { '': 1 } }, 'nodes[""]: expected an address such as "127.0.0.1:6379", got ""'],
   ['upstreams', { nodes: { 'a:0': 1 } }, 'nodes["a:0"]: invalid port 0, expected 1..65535'],
   ['upstreams', { nodes: { 'a:70000': 1 } }, 'nodes["a:70000"]: invalid port 70000, expected 1..65535'],
   ['upstreams', { nodes: { 'a:1': -1 } }, 'nodes["a:1"]: expected 0..1000000, got -1'],
@@ -132,9 +133,11 @@ test.each<[Kind, unknown, string]>([
   ['upstreams', node({ host: 'a b' }), 'nodes[0].host: expected host name or IP address, got "a b"'],
   ['upstreams', node({ host: '::1' }),
     'nodes[0].host: IPv6 address must be enclosed with \'[\' and \']\', got "::1"'],
-  ['upstreams', node({ host: '[::g]' }), 'nodes[0].host: expected IPv6 address in brackets, got "[::g]"'],
+  ['upstreams', node({ host: '[::g]' }), 'nodes[0].host: expected host name or IP address, got "[::g]"'],
   ['upstreams', node({ wieght: 1 }), 'nodes[0]: unknown property "wieght", did you mean "weight"?'],
-  ['upstreams', { nodes: [{ host: 'a', weight: 1 }] }, 'nodes[0].port: expected integer, got nothing'],
+  ['upstreams', { nodes: [{ host: 'a', port: 1 }] }, 'nodes[0].weight: expected integer, got nothing'],
+  ['upstreams', { nodes: { 'a:x': 1 } }, 'nodes["a:x"]: invalid port x, expected 1..65535'],
+  ['upstreams', { nodes: { '10.0.0.256:1': 1 } }, 'nodes["10.0.0.256:1"]: expected host name or IP address, got "10.0.0.256"'],
   ['upstreams', { nodes: [5] }, 'nodes[0]: expected object, got 5'],
   ['upstreams', { nodes, type: 'ewma' },
     'type: expected one of "roundrobin", "chash", "least_conn", "none", "memory", got "ewma"'],

@@ -3,6 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { JsonSchema } from '../../../core/schema.ts';
+import { defaultLimits } from '../../../core/limits.ts';
+import { limitsOf } from '../../../core/settings-limits.ts';
 import { loadSettings, portRange, settingsSchema } from '../../../core/settings.ts';
 
 let folder = '';
@@ -38,8 +40,14 @@ test('the default limits are those of the reliability rules', () => {
     clients_per_address: 1000, auth_failures_per_minute: 10, request_timeout_s: 60, connect_timeout_s: 2,
     tls_handshake_timeout_s: 10, client_idle_timeout_s: 0, http_idle_timeout_s: 60, redirect_hops: 5, retries: 0,
     http_header_bytes: 16384, http_body_bytes: 1048576, http_batch_commands: 1000, regex_subject_bytes: 8192,
+    slow_client_s: 60, buffered_bytes: 268435456, stream_from_bytes: 1048576, unauthenticated_unsent_bytes: 1024,
     memory_refuse_percent: 80, memory_close_percent: 90, log_queue_bytes: 8388608,
   });
+});
+
+test('the engine\'s limits without settings are those of the settings without a file', () => {
+  const { settings } = load(null);
+  expect(settings && limitsOf(settings.limits)).toEqual(defaultLimits);
 });
 
 test('a file sets what it names and leaves the rest; its paths count from its folder', () => {
