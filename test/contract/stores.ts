@@ -47,7 +47,8 @@ export function testStore({ name, open }: StoreUnderTest): void {
       const store = await open(() => 0);
       await store.put('upstreams', '1', { a: 1 });
       await store.put('stream_routes', '1', { b: 2 });
-      expect([store.get('upstreams', '1')?.value, store.get('stream_routes', '1')?.value]).toEqual([{ a: 1 }, { b: 2 }]);
+      expect([store.get('upstreams', '1')?.value, store.get('stream_routes', '1')?.value]).toEqual([{ a: 1 },
+        { b: 2 }]);
       await store.close();
     });
 
@@ -83,7 +84,8 @@ export function testStore({ name, open }: StoreUnderTest): void {
           const seen = store.get('upstreams', 'counter');
           await Promise.resolve();
           const next = { n: Number(seen?.value['n']) + 1 };
-          if ((await store.put('upstreams', 'counter', next, seen?.modifiedIndex ?? 0)).outcome !== 'conflict') return;
+          if ((await store.put('upstreams', 'counter', next,
+            seen?.modifiedIndex ?? 0)).outcome !== 'conflict') return;
         }
       };
       await Promise.all(Array.from({ length: 50 }, increment));
@@ -127,7 +129,8 @@ export function testStore({ name, open }: StoreUnderTest): void {
 
     test('odd ids and texts come back as they went in', async () => {
       const store = await open(() => 0);
-      const odd = { "name": "'; DROP TABLE resources; --", "labels": { 'ключ': '値\u0000\ud83d\ude00', toString: 'x' } };
+      const odd = { "name": "'; DROP TABLE resources; --", "labels": { 'ключ': '値\u0000\ud83d\ude00',
+        toString: 'x' } };
       await store.put('upstreams', "a'b", odd);
       await store.put('upstreams', 'toString', odd);
       expect(store.get('upstreams', "a'b")?.value).toEqual(odd);

@@ -14,18 +14,26 @@ const check = (kind: Kind, value: unknown, id = '1'): string[] =>
   checkResource(kind, id, value, references).map((each) => each.message);
 
 test.each<[Kind, unknown]>([
-  ['stream_routes', { upstream: { type: 'none', nodes }, protocol: { name: 'redis', conf: { faults: [{ commands: ['get'], delay: 5 }] } } }],
+  ['stream_routes', { upstream: { type: 'none', nodes }, protocol: { name: 'redis',
+    conf: { faults: [{ commands: ['get'], delay: 5 }] } } }],
   ['stream_routes', { upstream_id: 'u1', remote_addr: '10.0.0.0/8', server_addr: '::1', server_port: 9101 }],
   ['stream_routes', { upstream_id: 'u1', remote_addr: '2001:db8::/32', sni: '*.example.com' }],
-  ['stream_routes', { upstream, plugins: { 'limit-count': { count: 5, _meta: { disable: false } } }, labels: { a: 'b' } }],
+  ['stream_routes', { upstream, plugins: { 'limit-count': { count: 5, _meta: { disable: false } } },
+    labels: { a: 'b' } }],
   ['stream_routes', { upstream, id: 1, name: 'n', desc: '', status: 0, priority: -3 }],
-  ['stream_routes', { upstream, protocol: { name: 'redis', superior_id: 'superior', metric: { enable: true } } }],
-  ['stream_routes', { upstream, protocol: { name: 'redis', logger: [{ name: 'limit-count', filter: [['rpc_time', '==', '1']], conf: { count: 1 } }] } }],
-  ['stream_routes', { upstream: { nodes, type: 'chash', key: 'remote_addr', hash_on: 'vars', pass_host: 'node' } }],
+  ['stream_routes', { upstream, protocol: { name: 'redis', superior_id: 'superior',
+    metric: { enable: true } } }],
+  ['stream_routes', { upstream, protocol: { name: 'redis',
+    logger: [{ name: 'limit-count', filter: [['rpc_time', '==', '1']], conf: { count: 1 } }] } }],
+  ['stream_routes', { upstream: { nodes, type: 'chash', key: 'remote_addr', hash_on: 'vars',
+    pass_host: 'node' } }],
   ['upstreams', { type: 'memory' }],
-  ['upstreams', { nodes: { '[::1]:6379': 1 }, timeout: { connect: 0.5 }, retries: 0, scheme: 'tls', tls: { verify: true } }],
-  ['upstreams', { nodes: [{ host: 'redis-1.local', port: 6379, weight: 1, priority: -1 }, { host: '[::1]', port: 1, weight: 0 }] }],
-  ['upstreams', { nodes, auth: { username: 'u', password: 'p' }, keepalive_pool: { size: 1, idle_timeout: 0, requests: 1 } }],
+  ['upstreams', { nodes: { '[::1]:6379': 1 }, timeout: { connect: 0.5 }, retries: 0, scheme: 'tls',
+    tls: { verify: true } }],
+  ['upstreams', { nodes: [{ host: 'redis-1.local', port: 6379, weight: 1, priority: -1 },
+    { host: '[::1]', port: 1, weight: 0 }] }],
+  ['upstreams', { nodes, auth: { username: 'u', password: 'p' }, keepalive_pool: { size: 1, idle_timeout: 0,
+    requests: 1 } }],
   ['upstreams', { nodes: [] }],
   ['upstreams', { nodes: { redis: 1, '[::1]': 1 } }],
   ['upstreams', { nodes: [{ host: 'redis_1', weight: 1 }] }],
@@ -89,9 +97,11 @@ test.each<[Kind, unknown, string]>([
     'protocol.logger[0].name: expected string, got nothing'],
   ['stream_routes', route({ protocol: { name: 'redis', logger: [{ name: 'nope' }] } }),
     'protocol.logger[0].name: unknown plugin [nope]'],
-  ['stream_routes', route({ protocol: { name: 'redis', logger: [{ name: 'limit-count', conf: { count: 0 } }] } }),
+  ['stream_routes', route({ protocol: { name: 'redis',
+    logger: [{ name: 'limit-count', conf: { count: 0 } }] } }),
     'protocol.logger[0].conf.count: expected at least 1, got 0'],
-  ['stream_routes', route({ protocol: { name: 'redis', logger: [{ name: 'limit-count', conf: { count: 1 }, filter: [['a']] }] } }),
+  ['stream_routes', route({ protocol: { name: 'redis', logger: [{ name: 'limit-count', conf: { count: 1 },
+    filter: [['a']] }] } }),
     'protocol.logger[0].filter: expected an operator, got none'],
   ['stream_routes', route({ protocol: { name: 'redis', metric: { enable: 1 } } }),
     'protocol.metric.enable: expected boolean, got 1'],
@@ -137,7 +147,8 @@ test.each<[Kind, unknown, string]>([
   ['upstreams', node({ wieght: 1 }), 'nodes[0]: unknown property "wieght", did you mean "weight"?'],
   ['upstreams', { nodes: [{ host: 'a', port: 1 }] }, 'nodes[0].weight: expected integer, got nothing'],
   ['upstreams', { nodes: { 'a:x': 1 } }, 'nodes["a:x"]: invalid port x, expected 1..65535'],
-  ['upstreams', { nodes: { '10.0.0.256:1': 1 } }, 'nodes["10.0.0.256:1"]: expected host name or IP address, got "10.0.0.256"'],
+  ['upstreams', { nodes: { '10.0.0.256:1': 1 } },
+    'nodes["10.0.0.256:1"]: expected host name or IP address, got "10.0.0.256"'],
   ['upstreams', { nodes: [5] }, 'nodes[0]: expected object, got 5'],
   ['upstreams', { nodes, type: 'ewma' },
     'type: expected one of "roundrobin", "chash", "least_conn", "none", "memory", got "ewma"'],
@@ -168,7 +179,8 @@ test.each<[Kind, unknown, string]>([
   expect(check(kind, value)).toEqual([expected]);
 });
 
-test.each(['*invalid', 'a/b', '', 'x'.repeat(65), '__proto__', 'constructor', '.', '..', 'ä'])('the id %j is refused', (id) => {
+test.each(['*invalid', 'a/b', '', 'x'.repeat(65), '__proto__', 'constructor', '.', '..',
+  'ä'])('the id %j is refused', (id) => {
   expect(check('upstreams', upstream, id)).toHaveLength(1);
 });
 
@@ -176,14 +188,16 @@ test.each(['a-b-c-ABC_0123', '1', 'a.b', 'x'.repeat(64)])('the id %j is accepted
   expect(check('upstreams', upstream, id)).toEqual([]);
 });
 
-test.each(['__proto__', 'prototype', 'constructor'])('a property named %s is refused in every kind', (name) => {
+test.each(['__proto__', 'prototype', 'constructor'])('a property named %s is refused in every kind',
+  (name) => {
   const value = JSON.parse(`{"upstream":{"nodes":{"a:1":1}},"labels":{"${name}":"x"}}`) as unknown;
   expect(check('stream_routes', value)).toEqual([`labels.${name}: the name is forbidden`]);
 });
 
 test('plugin metadata is checked by its plugin', () => {
   expect(check('plugin_metadata', { count: 1 }, 'limit-count')).toEqual([]);
-  expect(check('plugin_metadata', { count: 0 }, 'limit-count')).toEqual(['count: expected at least 1, got 0']);
+  expect(check('plugin_metadata', { count: 0 },
+    'limit-count')).toEqual(['count: expected at least 1, got 0']);
   expect(check('plugin_metadata', {}, 'nope')).toEqual(['unknown plugin [nope]']);
 });
 

@@ -22,8 +22,10 @@ afterEach(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-const text = (retries: number): string => `upstreams:\n  - id: u\n    type: memory\n    retries: ${retries}\n`;
-const retries = (config: Config | undefined): unknown => config?.resources.upstreams.get('u')?.value['retries'];
+const text = (retries: number): string =>
+  `upstreams:\n  - id: u\n    type: memory\n    retries: ${retries}\n`;
+const retries = (config: Config | undefined): unknown =>
+  config?.resources.upstreams.get('u')?.value['retries'];
 
 async function start(at = path): Promise<FileSource> {
   source = await FileSource.open({
@@ -56,7 +58,8 @@ test('a file is read at the start and each saving of it is live within a second'
 
 test('a file that comes later is found', async () => {
   const file = await start();
-  expect(events).toMatchObject([{ code: 'CONFIG_UNREADABLE', level: 'error', text: expect.stringContaining(path) }]);
+  expect(events).toMatchObject([{ code: 'CONFIG_UNREADABLE', level: 'error',
+    text: expect.stringContaining(path) }]);
   writeFileSync(path, text(1));
   expect(await until(() => retries(file.config) === 1)).toBeLessThan(1000);
 });
@@ -141,7 +144,8 @@ test('a wrong item keeps its last good version, is reported with its place, and 
   expect([heard, retries(file.config)]).toEqual([[], 1]);
 });
 
-test('of ten changes per second none makes a wrong configuration, and the last one wins within a second', async () => {
+test('of ten changes per second none makes a wrong configuration, and the last one wins within a second',
+  async () => {
   writeFileSync(path, `${text(0)}#END\n`);
   const file = await start();
   const seen: unknown[] = [];
@@ -163,14 +167,16 @@ test('reload looks again at a file that did not change, because what it names ma
   writeFileSync(path, 'stream_routes:\n  - id: r\n    upstream: { type: memory }\n    plugins: { later: {} }\n');
   let exists = false;
   const references = { ...knownThings(), checkPlugin: () => (exists ? [] : undefined) };
-  source = await FileSource.open({ path, references, environment: {}, report: (event) => void events.push(event) });
+  source = await FileSource.open({ path, references, environment: {}, report: (event) =>
+    void events.push(event) });
   expect(source.problems.map((each) => each.text)).toEqual(['unknown plugin [later]']);
   exists = true;
   await source.reload();
   expect([source.problems, source.config.resources.stream_routes.size]).toEqual([[], 1]);
 });
 
-test.each([['a folder', (): void => mkdirSync(path)], ['bytes that are no UTF-8', (): void => writeFileSync(path, Buffer.from([0x61, 0xff, 0xfe]))]])(
+test.each([['a folder', (): void => mkdirSync(path)], ['bytes that are no UTF-8', (): void =>
+  writeFileSync(path, Buffer.from([0x61, 0xff, 0xfe]))]])(
   '%s in place of the file is reported and changes nothing', async (_what, make) => {
     make();
     const file = await start();

@@ -31,7 +31,8 @@ test('of the same id in both the file wins, and it is reported once until it is 
   await store.put('upstreams', 'a', { from: 'store again' });
   expect(merged.config.resources.upstreams.get('a')?.value).toEqual({ from: 'file' });
   expect(events).toEqual([
-    { code: 'CONFIG_SHADOWED', level: 'warn', text: 'upstreams a is in the store and in the file; the file wins' },
+    { code: 'CONFIG_SHADOWED', level: 'warn',
+      text: 'upstreams a is in the store and in the file; the file wins' },
   ]);
   await file.delete('upstreams', 'a');
   expect(merged.config.resources.upstreams.get('a')?.value).toEqual({ from: 'store again' });

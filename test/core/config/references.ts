@@ -12,12 +12,14 @@ const redis = compileSchema({
   properties: { faults: { type: 'array', items: { type: 'object', required: ['delay'] } } },
 });
 
-export function knownThings(resources: Partial<Record<Kind, Readonly<Record<string, Value>>>> = {}): References {
+export function knownThings(resources: Partial<Record<Kind, Readonly<Record<string,
+  Value>>>> = {}): References {
   return {
     checkPlugin: (name, conf) => (name === 'limit-count' ? limitCount(conf) : undefined),
     checkMetadata: (name, conf) => (name === 'limit-count' ? limitCount(conf) : undefined),
     checkProtocol: (name, conf) => (name === 'redis' ? redis(conf) : name === 'line' ? [] : undefined),
-    checkExpression: (expression) => (JSON.stringify(expression).includes('==') ? [] : [problem([], 'an operator', 'none')]),
+    checkExpression: (expression) => (JSON.stringify(expression).includes('==') ? [] : [problem([],
+      'an operator', 'none')]),
     resource: (kind, id) => resources[kind]?.[id],
   };
 }

@@ -42,7 +42,8 @@ test('the shape of the reference is read, its end mark or not', () => {
     expect(config.revision).toBe(1);
     expect(ids(config)).toEqual(['r1', '2']);
     expect(config.resources.upstreams.get('u1')).toEqual({
-      kind: 'upstreams', id: 'u1', origin: 'file', value: { nodes: { '127.0.0.1:6379': 1 } }, createdIndex: 1, modifiedIndex: 1,
+      kind: 'upstreams', id: 'u1', origin: 'file', value: { nodes: { '127.0.0.1:6379': 1 } }, createdIndex: 1,
+        modifiedIndex: 1,
     });
     expect(config.resources.plugin_metadata.get('limit-count')?.value).toEqual({ count: 9 });
   }
@@ -140,7 +141,8 @@ test.each<[string, string, RegExp]>([
 });
 
 test('an alias bomb is refused in little time', () => {
-  const levels = Array.from({ length: 12 }, (_, n) => `a${n + 1}: &a${n + 1} [${Array(10).fill(`*a${n}`).join(', ')}]`);
+  const levels = Array.from({ length: 12 }, (_, n) =>
+    `a${n + 1}: &a${n + 1} [${Array(10).fill(`*a${n}`).join(', ')}]`);
   const started = performance.now();
   const reading = read(`a0: &a0 x\n${levels.join('\n')}\nupstreams: []\n`);
   expect(reading.readable).toBe(false);
@@ -227,13 +229,15 @@ test('variables are replaced in parsed values: numbers where unquoted, text wher
   const { config, problems } = read(text, emptyConfig(), { environment });
   expect(problems).toEqual([]);
   expect(config.resources.upstreams.get('u')?.value).toEqual({
-    nodes: [{ host: 'redis', port: 1, weight: 1 }], retries: 3, name: '3', desc: 'a default and other', key: '${HOST}',
+    nodes: [{ host: 'redis', port: 1, weight: 1 }], retries: 3, name: '3', desc: 'a default and other',
+      key: '${HOST}',
     labels: { x: 'x",y:{z}' },
   });
 });
 
 test('a variable in a key is replaced', () => {
-  const { config } = read('upstreams:\n  - id: u\n    nodes: { "${HOST}:6379": 1 }\n', emptyConfig(), { environment: { HOST: 'h' } });
+  const { config } = read('upstreams:\n  - id: u\n    nodes: { "${HOST}:6379": 1 }\n', emptyConfig(),
+    { environment: { HOST: 'h' } });
   expect(config.resources.upstreams.get('u')?.value['nodes']).toEqual({ 'h:6379': 1 });
 });
 
@@ -260,7 +264,8 @@ test('a valid file with end mark, cut at any byte, never changes the good config
 });
 
 test('a valid JSON file, cut at any byte, never changes the good configuration', () => {
-  const text = JSON.stringify({ upstreams: [{ id: 'u1', nodes: { 'a:6379': 1 } }, { id: 'u2', type: 'memory' }] }, null, 2);
+  const text = JSON.stringify({ upstreams: [{ id: 'u1', nodes: { 'a:6379': 1 } },
+    { id: 'u2', type: 'memory' }] }, null, 2);
   const { config } = read(text, emptyConfig(), { format: 'json' });
   for (let length = 0; length < text.length; length++) {
     expect(read(text.slice(0, length), config, { format: 'json' }).config).toBe(config);

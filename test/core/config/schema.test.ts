@@ -12,8 +12,10 @@ const schema: JsonSchema = {
     address: { type: 'string', format: 'cidr' },
     word: { type: 'string', pattern: '^[a-z]+$', 'x-expected': 'lower case letters' },
     secret: { type: 'string', minLength: 10, writeOnly: true },
-    inside: { type: 'object', additionalProperties: false, properties: { secret: { enum: ['abc'], writeOnly: true } } },
-    either: { oneOf: [{ type: 'object', required: ['a'], properties: { a: { type: 'integer' } } }, { type: 'array', maxItems: 0 }] },
+    inside: { type: 'object', additionalProperties: false, properties: { secret: { enum: ['abc'],
+      writeOnly: true } } },
+    either: { oneOf: [{ type: 'object', required: ['a'], properties: { a: { type: 'integer' } } },
+      { type: 'array', maxItems: 0 }] },
     later: { not: {}, 'x-refused': 'comes later' },
     tagged: {
       type: 'object',
@@ -84,7 +86,8 @@ test('a value that contains itself is refused', () => {
 });
 
 test('a hostile array makes a bounded number of problems', () => {
-  expect(check({ name: 'ab', list: Array.from({ length: 50_000 }, (_, index) => index) }).length).toBeLessThanOrEqual(100);
+  expect(check({ name: 'ab', list: Array.from({ length: 50_000 }, (_, index) =>
+    index) }).length).toBeLessThanOrEqual(100);
 });
 
 test('defaults are filled in only when asked for, and nothing is coerced', () => {
@@ -107,7 +110,8 @@ test('the same schema compiles again after a reload, also with an $id', () => {
 });
 
 test('problems can be seen from an outer object', () => {
-  expect(nest(['plugins', 'limit-count'], check({ name: 'ab', nme: 1, count: 0 })).map((each) => each.message)).toEqual([
+  expect(nest(['plugins', 'limit-count'], check({ name: 'ab', nme: 1, count: 0 })).map((each) =>
+    each.message)).toEqual([
     'plugins.limit-count: unknown property "nme", did you mean "name"?',
     'plugins.limit-count.count: expected 1..9, got 0',
   ]);
@@ -120,5 +124,6 @@ test('secrets are hidden in a copy', () => {
 
 test('Invalid carries the problems and a code', () => {
   const error = new Invalid(check({}));
-  expect([error.code, error.message, error.problems.length]).toEqual(['CONFIG_INVALID', 'name: expected string, got nothing', 1]);
+  expect([error.code, error.message, error.problems.length]).toEqual(['CONFIG_INVALID',
+    'name: expected string, got nothing', 1]);
 });

@@ -11,7 +11,8 @@ let folder = '';
 beforeAll(() => { folder = mkdtempSync(join(tmpdir(), 'millrace-settings-')); });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-function load(text: string | null, environment: Record<string, string> = {}, name = 'millrace.yaml'): ReturnType<typeof loadSettings> {
+function load(text: string | null, environment: Record<string, string> = {},
+  name = 'millrace.yaml'): ReturnType<typeof loadSettings> {
   if (text === null) return loadSettings(null, environment, folder);
   writeFileSync(join(folder, name), text);
   return loadSettings(name, environment, folder);
@@ -26,21 +27,27 @@ test('without a file everything has a default, on loopback only', () => {
     listeners: [{ address: '127.0.0.1', port: 9101, protocol: 'redis' }],
     stream_ports: { open: true, range: '1024-65535', address: '127.0.0.1' },
     workers: 'auto', admin: { address: '127.0.0.1', port: 9180, key_file: join(folder, 'data/admin.key') },
-    store: { path: join(folder, 'data/millrace.db') }, plugins: [], protocols: [], log: { level: 'info' }, drain_timeout_s: 30,
+    store: { path: join(folder, 'data/millrace.db') }, plugins: [], protocols: [], log: { level: 'info' },
+      drain_timeout_s: 30,
   });
 });
 
 test('the default limits are those of the reliability rules', () => {
   expect(load(null).settings?.limits).toEqual({
-    inline_bytes: 65536, header_line_bytes: 32, unauthenticated_arguments: 10, unauthenticated_bulk_bytes: 16384,
-    bulk_bytes: 536870912, http_bulk_bytes: 1048576, arguments: 1048576, request_bytes: 67108864, reply_nesting: 128,
+    inline_bytes: 65536, header_line_bytes: 32, unauthenticated_arguments: 10,
+      unauthenticated_bulk_bytes: 16384,
+    bulk_bytes: 536870912, http_bulk_bytes: 1048576, arguments: 1048576, request_bytes: 67108864,
+      reply_nesting: 128,
     pipelined_requests: 1024, unsent_reply_pause_bytes: 1048576, unsent_reply_close_bytes: 67108864,
-    subscriber_close_bytes: 33554432, subscriber_slow_bytes: 8388608, subscriber_slow_s: 60, link_pending_bytes: 8388608,
+    subscriber_close_bytes: 33554432, subscriber_slow_bytes: 8388608, subscriber_slow_s: 60,
+      link_pending_bytes: 8388608,
     link_spent_slots: 100, own_links_per_node: 256, own_link_wait_s: 1, clients_per_listener: 10000,
     clients_per_address: 1000, auth_failures_per_minute: 10, request_timeout_s: 60, connect_timeout_s: 2,
-    tls_handshake_timeout_s: 10, client_idle_timeout_s: 0, http_idle_timeout_s: 60, redirect_hops: 5, retries: 0,
+    tls_handshake_timeout_s: 10, client_idle_timeout_s: 0, http_idle_timeout_s: 60, redirect_hops: 5,
+      retries: 0,
     http_header_bytes: 16384, http_body_bytes: 1048576, http_batch_commands: 1000, regex_subject_bytes: 8192,
-    slow_client_s: 60, buffered_bytes: 268435456, stream_from_bytes: 1048576, unauthenticated_unsent_bytes: 1024,
+    slow_client_s: 60, buffered_bytes: 268435456, stream_from_bytes: 1048576,
+      unauthenticated_unsent_bytes: 1024,
     memory_refuse_percent: 80, memory_close_percent: 90, log_queue_bytes: 8388608,
   });
 });
@@ -76,11 +83,13 @@ test('JSON settings read the same', () => {
 
 test('variables are replaced in the file, and variables of Millrace win over it', () => {
   const { settings } = load('workers: ${N:-4}\nadmin: { port: ${{PORT}} , key_file: "${HOME_}/k" }\n', {
-    PORT: '7001', HOME_: '/h', MILLRACE_WORKERS: '2', MILLRACE_LISTEN: '0.0.0.0:7000', MILLRACE_ADMIN_KEY: 'k'.repeat(32),
+    PORT: '7001', HOME_: '/h', MILLRACE_WORKERS: '2', MILLRACE_LISTEN: '0.0.0.0:7000',
+      MILLRACE_ADMIN_KEY: 'k'.repeat(32),
   });
   expect(settings).toBeNull();
   const quoted = load('workers: ${N:-4}\nadmin:\n  port: ${{PORT}}\n  key_file: "${HOME_}/k"\n', {
-    PORT: '7001', HOME_: '/h', MILLRACE_WORKERS: '2', MILLRACE_LISTEN: '0.0.0.0:7000', MILLRACE_ADMIN_KEY: 'k'.repeat(32),
+    PORT: '7001', HOME_: '/h', MILLRACE_WORKERS: '2', MILLRACE_LISTEN: '0.0.0.0:7000',
+      MILLRACE_ADMIN_KEY: 'k'.repeat(32),
   });
   expect(quoted.problems).toEqual([]);
   expect(quoted.settings).toMatchObject({
@@ -90,9 +99,11 @@ test('variables are replaced in the file, and variables of Millrace win over it'
 });
 
 test.each<[string, Record<string, string>, object]>([
-  ['a port alone keeps the address', { MILLRACE_LISTEN: '7000' }, { listeners: [{ address: '127.0.0.1', port: 7000 }] }],
+  ['a port alone keeps the address', { MILLRACE_LISTEN: '7000' },
+    { listeners: [{ address: '127.0.0.1', port: 7000 }] }],
   ['IPv6 in brackets', { MILLRACE_LISTEN: '[::]:7000' }, { listeners: [{ address: '::', port: 7000 }] }],
-  ['the admin listener', { MILLRACE_ADMIN_LISTEN: '127.0.0.2:1' }, { admin: { address: '127.0.0.2', port: 1 } }],
+  ['the admin listener', { MILLRACE_ADMIN_LISTEN: '127.0.0.2:1' },
+    { admin: { address: '127.0.0.2', port: 1 } }],
   ['paths and level', { MILLRACE_STORE: '/s', MILLRACE_RESOURCES: '/r', MILLRACE_LOG_LEVEL: 'debug' },
     { store: { path: '/s' }, resources: '/r', log: { level: 'debug' } }],
 ])('a variable sets %s', (_what, environment, expected) => {
@@ -130,7 +141,8 @@ test.each<[string, string, string]>([
     'millrace.yaml:1:24: stream_ports.range: expected a port range within 1-65535, lower first, got "1-70000"'],
   ['an exposed admin listener', 'admin: { address: 0.0.0.0 }',
     'millrace.yaml:1:19: admin.address: expected a loopback address, or allow_remote: true, got "0.0.0.0"'],
-  ['a publicly known key on an exposed listener', 'admin: { address: 0.0.0.0, allow_remote: true, key: edd1c9f034335f136f87ad84b625c8f1 }',
+  ['a publicly known key on an exposed listener',
+    'admin: { address: 0.0.0.0, allow_remote: true, key: edd1c9f034335f136f87ad84b625c8f1 }',
     'millrace.yaml:1:53: admin.key: expected a secret key, got one that is publicly known'],
   ['an empty key', 'admin: { key: "" }',
     'millrace.yaml:1:15: admin.key: expected 16..1024 characters, got string (hidden)'],
@@ -152,7 +164,8 @@ test('a publicly known key is accepted on loopback, with a warning', () => {
 });
 
 test('a file that is not there is told by its name', () => {
-  expect(loadSettings('nowhere.yaml', {}, folder).problems.map((each) => each.located)[0]).toMatch(/^nowhere\.yaml: ENOENT/);
+  expect(loadSettings('nowhere.yaml', {}, folder).problems.map((each) =>
+    each.located)[0]).toMatch(/^nowhere\.yaml: ENOENT/);
 });
 
 test('a wrong admin key from the environment is not shown', () => {

@@ -16,7 +16,8 @@ const node = process.execPath;
 
 testStore({
   name: 'SQLite',
-  open: async (time) => SqliteStore.open({ path: join(folder, `${Math.random()}.db`), time, keptVersions: 10 }),
+  open: async (time) => SqliteStore.open({ path: join(folder, `${Math.random()}.db`), time,
+    keptVersions: 10 }),
 });
 
 test('a store that is opened again shows everything, with its revision', async () => {
@@ -55,7 +56,8 @@ test('a second process cannot open a store that is in use', async () => {
 });
 
 test.each([
-  ['is no database', Buffer.from('this is not a database, and it is longer than a header is'.repeat(20)), /not a database/],
+  ['is no database', Buffer.from('this is not a database, and it is longer than a header is'.repeat(20)),
+    /not a database/],
 ])('a file that %s is refused with its path and stays as it was', (_what, bytes, reason) => {
   const path = join(folder, 'bad.db');
   writeFileSync(path, bytes);
@@ -69,7 +71,8 @@ test('a store at its size limit refuses the write, keeps what it had and goes on
   const store = SqliteStore.open({ path, maxBytes: 256 * 1024, keptVersions: 1 });
   await store.put('upstreams', 'a', { n: 1 });
   const before = store.config;
-  const failure = await store.put('upstreams', 'big', { text: 'x'.repeat(400_000) }).catch((error: unknown) => error);
+  const failure = await store.put('upstreams', 'big', { text: 'x'.repeat(400_000) }).catch((error: unknown) =>
+    error);
   expect(failure).toMatchObject({ code: 'STORE_FAILED', message: expect.stringContaining('disk is full') });
   expect(store.config).toBe(before);
   expect((await store.put('upstreams', 'a', { n: 2 })).outcome).toBe('replaced');
@@ -79,7 +82,8 @@ test('a store at its size limit refuses the write, keeps what it had and goes on
   await again.close();
 });
 
-test('a write that the system refuses is STORE_FAILED, and everything acknowledged before is there', async () => {
+test('a write that the system refuses is STORE_FAILED, and everything acknowledged before is there',
+  async () => {
   const path = join(folder, 'limited.db');
   // 300 blocks of 1 KiB: the write-ahead log cannot grow beyond.
   const child = spawn('bash', ['-c', `ulimit -f 300; trap '' XFSZ; exec "${node}" "${writer}" "${path}"`]);
@@ -109,7 +113,8 @@ test('a store of a newer format is refused', async () => {
   expect(() => SqliteStore.open({ path })).toThrow(/newer Millrace \(format 99/);
 });
 
-test('after kill -9 at any moment the store opens and holds every acknowledged write', { timeout: 120_000 }, async () => {
+test('after kill -9 at any moment the store opens and holds every acknowledged write', { timeout: 120_000 },
+  async () => {
   const path = join(folder, 'crash.db');
   let next = 0;
   for (let round = 0; round < 30; round++) {
@@ -118,7 +123,8 @@ test('after kill -9 at any moment the store opens and holds every acknowledged w
     await new Promise<void>((resolve) => child.stdout.once('data', () => resolve()));
     await new Promise((resolve) => setTimeout(resolve, Math.random() * 20));
     child.kill('SIGKILL');
-    const last = (await ended).split('\n').filter((line) => /^\d+$/.test(line)).map(Number).at(-1) ?? next - 1;
+    const last = (await ended).split('\n').filter((line) =>
+      /^\d+$/.test(line)).map(Number).at(-1) ?? next - 1;
     const store = SqliteStore.open({ path });
     // One write may have been durable and its acknowledgement lost with the process.
     const revision = store.config.revision;
