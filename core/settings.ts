@@ -1,14 +1,15 @@
 // Static settings (millrace.yaml or .json): file, environment variables in it, environment overrides,
 // defaults. All problems are reported at once.
 import { readFileSync, statSync } from 'node:fs';
-import { BlockList, isIPv6 } from 'node:net';
 import { basename, dirname, extname, resolve } from 'node:path';
 import { largestDocument, readDocument, Unreadable, type ParsedDocument } from './config/document.ts';
 import type { Environment } from './config/environment.ts';
-import { show } from './problem.ts';
-import { compileSchema, problem, type At, type Problem } from './schema.ts';
+import { compileSchema, problem, type Problem } from './schema.ts';
+import { meaning, warnings } from './settings-check.ts';
+import { override } from './settings-overrides.ts';
 import { settingsSchema } from './settings-schema.ts';
 
+export { portRange } from './settings-check.ts';
 export { settingsSchema } from './settings-schema.ts';
 
 export interface CertificateSettings { readonly sni?: string; readonly cert: string; readonly key: string }
@@ -104,12 +105,6 @@ export function loadSettings(
   };
 }
 
-/** The first and last port that stream routes may open. */
-export function portRange(range: string): { readonly first: number; readonly last: number } {
-  const [first = 0, last = 0] = range.split('-').map(Number);
-  return { first, last };
-}
-
 const validate = compileSchema(settingsSchema, { defaults: true });
 const empty: ParsedDocument = { value: {}, problems: [], locate: () => ({ line: 1, column: 1 }) };
 
@@ -131,71 +126,6 @@ function readFile(path: string, environment: Environment): ParsedDocument | stri
   }
 }
 
-interface Override {
-  readonly at: At;
-  readonly read: (value: string) => unknown;
-}
-
-const text = (value: string): string => value;
-const number = (value: string): unknown => (/^\d{1,9}$/.test(value) ? Number(value) : value);
-
-/** Variables that win over the file. */
-export const overrides: Readonly<Record<string, readonly Override[]>> = {
-  MILLRACE_LISTEN: [
-    { at: ['listeners', 0, 'address'], read: hostOf }, { at: ['listeners', 0, 'port'], read: portOf },
-  ],
-  MILLRACE_WORKERS: [{ at: ['workers'], read: number }],
-  MILLRACE_ADMIN_LISTEN: [
-    { at: ['admin', 'address'], read: hostOf }, { at: ['admin', 'port'], read: portOf },
-  ],
-  MILLRACE_ADMIN_KEY: [{ at: ['admin', 'key'], read: text }],
-  MILLRACE_ADMIN_KEY_FILE: [{ at: ['admin', 'key_file'], read: text }],
-  MILLRACE_STORE: [{ at: ['store', 'path'], read: text }],
-  MILLRACE_RESOURCES: [{ at: ['resources'], read: text }],
-  MILLRACE_LOG_LEVEL: [{ at: ['log', 'level'], read: text }],
-};
-
-// `9101`, `127.0.0.1:9101`, `[::1]:9101`. A port alone leaves the address as it is.
-function hostOf(value: string): unknown {
-  const host = /^(.*):\d+$/.exec(value)?.[1];
-  return host?.replace(/^\[(.*)\]$/, '$1');
-}
-
-function portOf(value: string): unknown {
-  return number(/(?:^|:)(\d+)$/.exec(value)?.[1] ?? value);
-}
-
-/** Writes the overrides into the value; tells which variable each place came from. */
-function override(raw: unknown, environment: Environment): ReadonlyMap<string, string> {
-  const sources = new Map<string, string>();
-  for (const [variable, places] of Object.entries(overrides)) {
-    const value = environment[variable];
-    if (value === undefined) continue;
-    for (const { at, read } of places) {
-      const replacement = read(value);
-      if (replacement === undefined) continue;
-      set(raw, at, replacement);
-      sources.set(at.join('.'), variable);
-    }
-  }
-  return sources;
-}
-
-function set(root: unknown, at: At, value: unknown): void {
-  let node = root as Record<string | number, unknown>;
-  for (const [index, segment] of at.entries()) {
-    // A file of the wrong shape is reported as it is.
-    if (typeof node !== 'object' || node === null) return;
-    if (index === at.length - 1) node[segment] = value;
-    else node = (node[segment] ??= fresh(at, index)) as Record<string | number, unknown>;
-  }
-}
-
-// The default listener, which an override changes, is not there yet when defaults have not been filled in.
-function fresh(at: At, index: number): unknown {
-  return typeof at[index + 1] === 'number' ? [{ address: '127.0.0.1', port: 9101, protocol: 'redis' }] : {};
-}
-
 function placeOf(
   wrong: Problem, sources: ReadonlyMap<string, string>, file: string | null, read: ParsedDocument,
 ): string {
@@ -204,69 +134,6 @@ function placeOf(
   if (file === null) return 'defaults';
   const { line, column } = read.locate(wrong);
   return `${basename(file)}:${line}:${column}`;
-}
-
-// Keys that stand in the reference's public documentation.
-const wellKnownKeys = ['edd1c9f034335f136f87ad84b625c8f1', '4054f7cf07e344346cd3f287985e76a2'];
-
-/** What a schema cannot say. */
-function meaning(settings: Settings): Problem[] {
-  return [...wrongPorts(settings), ...wrongAdmin(settings), ...wrongLimits(settings.limits)];
-}
-
-function wrongPorts({ listeners, stream_ports: streamPorts, admin }: Settings): Problem[] {
-  const problems: Problem[] = [];
-  const taken = new Map([[`${admin.address} ${admin.port}`, 'admin']]);
-  for (const [index, { address, port }] of listeners.entries()) {
-    const name = `${address} ${port}`;
-    const other = taken.get(name);
-    if (other !== undefined) {
-      problems.push(problem(['listeners', index, 'port'], `a port that ${other} does not use`, String(port)));
-    }
-    taken.set(name, `listeners[${index}]`);
-  }
-  const { first, last } = portRange(streamPorts.range);
-  if (first < 1 || last > 65535 || first > last) {
-    const expected = 'a port range within 1-65535, lower first';
-    problems.push(problem(['stream_ports', 'range'], expected, show(streamPorts.range)));
-  }
-  return problems;
-}
-
-function wrongAdmin({ admin }: Settings): Problem[] {
-  if (isLoopback(admin.address)) return [];
-  const problems: Problem[] = [];
-  if (!admin.allow_remote) {
-    const expected = 'a loopback address, or allow_remote: true';
-    problems.push(problem(['admin', 'address'], expected, show(admin.address)));
-  }
-  if (admin.key !== undefined && wellKnownKeys.includes(admin.key)) {
-    problems.push(problem(['admin', 'key'], 'a secret key', 'one that is publicly known'));
-  }
-  return problems;
-}
-
-function wrongLimits(limits: LimitSettings): Problem[] {
-  const pairs = [
-    ['unsent_reply_pause_bytes', 'unsent_reply_close_bytes'],
-    ['subscriber_slow_bytes', 'subscriber_close_bytes'],
-    ['memory_refuse_percent', 'memory_close_percent'], ['unauthenticated_bulk_bytes', 'bulk_bytes'],
-    ['unauthenticated_arguments', 'arguments'],
-  ] as const;
-  return pairs.filter(([low, high]) => limits[low] > limits[high]).map(
-    ([low, high]) => problem(['limits', low], `at most ${high} (${limits[high]})`, String(limits[low])));
-}
-
-function warnings({ admin }: Settings): string[] {
-  if (admin.key === undefined || !wellKnownKeys.includes(admin.key)) return [];
-  return ['admin.key is publicly known; it is accepted on loopback only'];
-}
-
-function isLoopback(address: string): boolean {
-  const loopback = new BlockList();
-  loopback.addSubnet('127.0.0.0', 8, 'ipv4');
-  loopback.addAddress('::1', 'ipv6');
-  return loopback.check(address, isIPv6(address) ? 'ipv6' : 'ipv4');
 }
 
 function withAbsolutePaths(settings: Settings, folder: string): Settings {

@@ -1,0 +1,75 @@
+// What a schema cannot say about settings.
+import { BlockList, isIPv6 } from 'node:net';
+import { show } from './problem.ts';
+import { problem, type Problem } from './schema.ts';
+import type { LimitSettings, Settings } from './settings.ts';
+
+/** The first and last port that stream routes may open. */
+export function portRange(range: string): { readonly first: number; readonly last: number } {
+  const [first = 0, last = 0] = range.split('-').map(Number);
+  return { first, last };
+}
+
+// Keys that stand in the reference's public documentation.
+const wellKnownKeys = ['edd1c9f034335f136f87ad84b625c8f1', '4054f7cf07e344346cd3f287985e76a2'];
+
+/** What is wrong with settings of the right shape. */
+export function meaning(settings: Settings): Problem[] {
+  return [...wrongPorts(settings), ...wrongAdmin(settings), ...wrongLimits(settings.limits)];
+}
+
+function wrongPorts({ listeners, stream_ports: streamPorts, admin }: Settings): Problem[] {
+  const problems: Problem[] = [];
+  const taken = new Map([[`${admin.address} ${admin.port}`, 'admin']]);
+  for (const [index, { address, port }] of listeners.entries()) {
+    const name = `${address} ${port}`;
+    const other = taken.get(name);
+    if (other !== undefined) {
+      problems.push(problem(['listeners', index, 'port'], `a port that ${other} does not use`, String(port)));
+    }
+    taken.set(name, `listeners[${index}]`);
+  }
+  const { first, last } = portRange(streamPorts.range);
+  if (first < 1 || last > 65535 || first > last) {
+    const expected = 'a port range within 1-65535, lower first';
+    problems.push(problem(['stream_ports', 'range'], expected, show(streamPorts.range)));
+  }
+  return problems;
+}
+
+function wrongAdmin({ admin }: Settings): Problem[] {
+  if (isLoopback(admin.address)) return [];
+  const problems: Problem[] = [];
+  if (!admin.allow_remote) {
+    const expected = 'a loopback address, or allow_remote: true';
+    problems.push(problem(['admin', 'address'], expected, show(admin.address)));
+  }
+  if (admin.key !== undefined && wellKnownKeys.includes(admin.key)) {
+    problems.push(problem(['admin', 'key'], 'a secret key', 'one that is publicly known'));
+  }
+  return problems;
+}
+
+function wrongLimits(limits: LimitSettings): Problem[] {
+  const pairs = [
+    ['unsent_reply_pause_bytes', 'unsent_reply_close_bytes'],
+    ['subscriber_slow_bytes', 'subscriber_close_bytes'],
+    ['memory_refuse_percent', 'memory_close_percent'], ['unauthenticated_bulk_bytes', 'bulk_bytes'],
+    ['unauthenticated_arguments', 'arguments'],
+  ] as const;
+  return pairs.filter(([low, high]) => limits[low] > limits[high]).map(
+    ([low, high]) => problem(['limits', low], `at most ${high} (${limits[high]})`, String(limits[low])));
+}
+
+/** What is accepted, but should be seen. */
+export function warnings({ admin }: Settings): string[] {
+  if (admin.key === undefined || !wellKnownKeys.includes(admin.key)) return [];
+  return ['admin.key is publicly known; it is accepted on loopback only'];
+}
+
+function isLoopback(address: string): boolean {
+  const loopback = new BlockList();
+  loopback.addSubnet('127.0.0.0', 8, 'ipv4');
+  loopback.addAddress('::1', 'ipv6');
+  return loopback.check(address, isIPv6(address) ? 'ipv6' : 'ipv4');
+}
