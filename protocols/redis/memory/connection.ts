@@ -91,7 +91,8 @@ export class Connection implements Subscriber {
         const args = this.#parser.next();
         if (args === null) return;
         dispatch(this, args);
-        this.#advanceReplyMode();
+        // A command that blocks is over when it is unblocked.
+        if (!this.blocked) this.#advanceReplyMode();
         this.engine.blocking.serveReady();
       }
     } catch (cause) {
@@ -118,6 +119,7 @@ export class Connection implements Subscriber {
       database: this.database, keys, serve,
       served: () => {
         this.#unblock(wait);
+        this.#advanceReplyMode();
         this.engine.resume(this);
       },
     };

@@ -5,9 +5,7 @@ const space = /[ \t\n\v\f\r]/;
 const hexByte = /^[0-9a-fA-F]{2}$/;
 
 /** Splits a line (latin1) into arguments; null when quotes are unbalanced or followed by more text. */
-export function splitInline(line: string): string[] | null {
-  const end = line.indexOf('\0');
-  const text = end < 0 ? line : line.slice(0, end);
+export function splitInline(text: string): string[] | null {
   const words: string[] = [];
   let at = 0;
   for (;;) {

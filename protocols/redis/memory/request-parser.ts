@@ -153,7 +153,8 @@ export class RequestParser {
   #find(byte: number): number {
     const found = this.#buffer.subarray(0, this.#end).indexOf(byte, this.#start + this.#searched);
     this.#searched = found < 0 ? this.#end - this.#start : found - this.#start;
-    return found;
+    // Redis looks with strchr: behind a zero byte it sees no line end, and waits until the line is too long.
+    return found >= 0 && this.#buffer.subarray(this.#start, found).includes(0) ? -1 : found;
   }
 
   #skipTo(position: number): void {

@@ -69,7 +69,7 @@ export const normalisations = {
   /** Ids, ports, sizes, times: only the fields' names and their order count. */
   fieldNames: (reply: string): string => reply.replace(/^.*?\r\n/, '').replaceAll(/=[^ \r\n]*/g, '='),
   /** HELLO tells the connection's id. */
-  id: (reply: string): string => reply.replace(/(id\r\n:)[0-9]+/, '$1N').replace(/^:[0-9]+/, ':N'),
+  id: (reply: string): string => reply.replaceAll(/(id\r\n:)[0-9]+/g, '$1N').replace(/^:[0-9]+/, ':N'),
 } satisfies Record<string, (reply: string) => string>;
 
 export type Normalisation = keyof typeof normalisations;
