@@ -1,5 +1,5 @@
-// Clients blocked on keys (BLPOP and its kin). As in Redis, keys that became ready are served after the command that
-// filled them, the longest waiting client first; serving one may make another key ready.
+// Clients blocked on keys (BLPOP and its kin). As in Redis, keys that became ready are served after the
+// command that filled them, the longest waiting client first; serving one may make another key ready.
 import type { Database } from './database.ts';
 
 export interface Wait {

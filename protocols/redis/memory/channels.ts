@@ -42,7 +42,8 @@ export class Channels {
   publish(channel: string, message: Buffer): number {
     let receivers = this.#deliver('channels', channel, null, channel, message);
     for (const pattern of this.#subscribers.patterns.keys()) {
-      if (globMatches(pattern, channel)) receivers += this.#deliver('patterns', pattern, pattern, channel, message);
+      if (!globMatches(pattern, channel)) continue;
+      receivers += this.#deliver('patterns', pattern, pattern, channel, message);
     }
     return receivers;
   }
@@ -51,7 +52,9 @@ export class Channels {
     return this.#deliver('shards', channel, null, channel, message);
   }
 
-  #deliver(kind: SubscriptionKind, name: string, pattern: string | null, channel: string, message: Buffer): number {
+  #deliver(
+    kind: SubscriptionKind, name: string, pattern: string | null, channel: string, message: Buffer,
+  ): number {
     const subscribers = this.#subscribers[kind].get(name);
     if (subscribers === undefined) return 0;
     for (const subscriber of subscribers) subscriber.deliver(kind, pattern, channel, message);

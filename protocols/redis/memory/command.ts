@@ -7,7 +7,7 @@ import type { Database } from './database.ts';
 import type { Engine } from './engine.ts';
 import type { ReplyWriter } from './reply-writer.ts';
 
-/** First key, last key (negative: from the end) and step, as COMMAND tells them; zeros: no keys at fixed places. */
+/** First key, last key (negative: from the end) and step, as COMMAND tells them; zeros: none at fixed places. */
 export type KeyPlaces = readonly [first: number, last: number, step: number];
 
 export interface Command {
@@ -22,7 +22,9 @@ export interface Command {
 }
 
 /** A row of the command table. */
-export function command(name: string, arity: number, flags: string, keys: KeyPlaces, run: Command['run']): Command {
+export function command(
+  name: string, arity: number, flags: string, keys: KeyPlaces, run: Command['run'],
+): Command {
   return { name, arity, flags: flags === '' ? [] : flags.split(' '), keys, run };
 }
 
@@ -61,6 +63,11 @@ export class Call {
   /** As latin1: a key, field or member. */
   text(index: number): string {
     return this.bytes(index).toString('latin1');
+  }
+
+  /** As errors quote it: C prints up to a zero byte. */
+  quote(index: number): string {
+    return this.text(index).replace(/\0.*$/s, '');
   }
 
   /** In lower case, for options; empty when there is no such argument. */

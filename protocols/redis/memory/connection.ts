@@ -183,7 +183,9 @@ export class Connection implements Subscriber {
   #refuse(cause: unknown): void {
     if (!(cause instanceof ProtocolFault)) {
       // A fault of ours must not take the process down, nor leave this client with half a reply.
-      if (!(cause instanceof RequestTooLarge)) process.emitWarning(cause instanceof Error ? cause : String(cause));
+      if (!(cause instanceof RequestTooLarge)) {
+        process.emitWarning(cause instanceof Error ? cause : String(cause));
+      }
       return this.close();
     }
     this.reply.error(`ERR Protocol error: ${cause.message}`);

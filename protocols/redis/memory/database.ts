@@ -57,7 +57,9 @@ export class Database {
     return value as ValueOf<T>; // narrowed by the line above, which the compiler cannot see through T
   }
 
-  /** Like `read`, but adds an empty value when there is none. The caller must fill it, then call `changed`. */
+  /**
+   * Like `read`, but adds an empty value when there is none. The caller must fill it, then call `changed`.
+   */
   open<T extends ValueType>(key: string, type: T): ValueOf<T> {
     const found = this.read(key, type);
     if (found !== undefined) return found;

@@ -7,7 +7,8 @@ import type { Connection } from './connection.ts';
 
 const runInsideMulti = new Set(['exec', 'discard', 'multi', 'watch', 'quit', 'reset']);
 const runWhileSubscribed = new Set([
-  'ping', 'subscribe', 'ssubscribe', 'sunsubscribe', 'psubscribe', 'unsubscribe', 'punsubscribe', 'quit', 'reset',
+  'ping', 'subscribe', 'psubscribe', 'ssubscribe', 'unsubscribe', 'punsubscribe', 'sunsubscribe',
+  'quit', 'reset',
 ]);
 /** Longest quote of the client's own words in an error. */
 const MAX_QUOTE = 128;

@@ -4,7 +4,9 @@ const decimal = /^[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:e[+-]?[0-9]+)?$/i;
 const hexadecimal = /^([+-]?)0x([0-9a-f]*)\.?([0-9a-f]*)(?:p([+-]?[0-9]+))?$/i;
 const infinite = /^([+-]?)inf(?:inity)?$/i;
 
-/** Reads what strtod accepts as a whole, except NaN and texts that overflow or underflow; null for the rest. */
+/**
+ * Reads what strtod accepts as a whole, except NaN and texts that overflow or underflow; null for the rest.
+ */
 export function parseDouble(text: string): number | null {
   if (decimal.test(text)) return parseDecimal(text);
   const sign = infinite.exec(text);

@@ -39,7 +39,10 @@ export class Engine {
     this.#resumed.add(connection);
   }
 
-  /** Ends a turn: runs what unblocked clients had pipelined, then sends each connection's replies in one write. */
+  /**
+   * Ends a turn: runs what unblocked clients had pipelined, then sends each connection's replies in one
+   * write.
+   */
   settle(): void {
     for (const connection of this.#resumed) {
       this.#resumed.delete(connection);

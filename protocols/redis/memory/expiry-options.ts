@@ -20,9 +20,10 @@ export function readExpiryOptions<Flag extends string>(
   for (let i = start; i < call.count; i++) {
     const option = call.word(i);
     const exclusive = option === 'keepttl' || option === 'persist';
-    if (option in flags && !(exclusive && time !== null)) {
+    const timeless = flags['keepttl'] === true || flags['persist'] === true;
+    if (isFlag(option, allowed) && !(exclusive && time !== null)) {
       flags[option] = true;
-    } else if (isUnit(option) && time === null && i + 1 < call.count && !flags['keepttl'] && !flags['persist']) {
+    } else if (isUnit(option) && time === null && i + 1 < call.count && !timeless) {
       time = { index: ++i, unit: option };
     } else {
       throw CommandError.syntax();
@@ -31,11 +32,18 @@ export function readExpiryOptions<Flag extends string>(
   if (flags['nx'] === true && flags['xx'] === true) throw CommandError.syntax();
   const found = time;
   // Every allowed flag was put in above.
-  return { flags: flags as Record<Flag, boolean>, expiresAt: () => (found === null ? null : readTime(call, found.index, found.unit)) };
+  return {
+    flags: flags as Record<Flag, boolean>,
+    expiresAt: () => (found === null ? null : readTime(call, found.index, found.unit)),
+  };
 }
 
 /** The time of SETEX and PSETEX, at a fixed place. */
 readExpiryOptions.fixed = readTime;
+
+function isFlag<Flag extends string>(option: string, allowed: readonly Flag[]): option is Flag {
+  return allowed.some((flag) => flag === option);
+}
 
 function isUnit(option: string): option is Unit {
   return option === 'ex' || option === 'px' || option === 'exat' || option === 'pxat';

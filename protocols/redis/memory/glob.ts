@@ -5,7 +5,10 @@ export function globMatches(pattern: string, text: string): boolean {
   return match(pattern, 0, text, 0) === 'yes';
 }
 
-/** 'never': no later start of the same text can match either; spares patterns with many stars exponential time. */
+/**
+ * 'never': no later start of the same text can match either; spares patterns with many stars exponential
+ * time.
+ */
 type Outcome = 'yes' | 'no' | 'never';
 
 function match(pattern: string, patternStart: number, text: string, textStart: number): Outcome {

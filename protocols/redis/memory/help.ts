@@ -13,6 +13,6 @@ export function help(container: string, lines: readonly string[]): Command['run'
 
 /** A subcommand with arguments that it does not take. */
 export function unknownForm(call: Call): CommandError {
-  return new CommandError(`ERR unknown subcommand or wrong number of arguments for '${call.text(1)}'. `
+  return new CommandError(`ERR unknown subcommand or wrong number of arguments for '${call.quote(1)}'. `
     + `Try ${call.word(0).toUpperCase()} HELP.`);
 }

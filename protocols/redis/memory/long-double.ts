@@ -1,5 +1,6 @@
-// INCRBYFLOAT and HINCRBYFLOAT add in x86 `long double` (64 bits of mantissa) and print with `%.17Lf`; in doubles,
-// 10.5 + 0.1 would print as 10.59999999999999964. A value is mantissa * 2^exponent, mantissa below 2^64.
+// INCRBYFLOAT and HINCRBYFLOAT add in x86 `long double` (64 bits of mantissa) and print with `%.17Lf`; in
+// doubles, 10.5 + 0.1 would print as 10.59999999999999964. A value is mantissa * 2^exponent, mantissa below
+// 2^64.
 
 export interface LongDouble {
   readonly mantissa: bigint;
@@ -13,7 +14,9 @@ const decimal = /^([+-]?)([0-9]+\.?[0-9]*|\.[0-9]+)(?:e([+-]?[0-9]+))?$/i;
 const hexadecimal = /^([+-]?)0x([0-9a-f]*)\.?([0-9a-f]*)(?:p([+-]?[0-9]{1,6}))?$/i;
 const infinite = /^[+-]?inf(?:inity)?$/i;
 
-/** Reads a decimal number; 'infinite' for the words strtold knows; null when it is no number or out of range. */
+/**
+ * Reads a decimal number; 'infinite' for the words strtold knows; null when it is no number or out of range.
+ */
 export function parseLongDouble(text: string): LongDouble | 'infinite' | null {
   if (infinite.test(text)) return 'infinite';
   const parts = decimal.exec(text);
@@ -37,7 +40,9 @@ function parseHexadecimal(text: string): LongDouble | null {
   if (whole + fraction === '' || Math.abs(exponent) > MAX_BITS) return null;
   const digits = BigInt(`0x${whole}${fraction}`);
   const signed = sign === '-' ? -digits : digits;
-  const value = exponent >= 0 ? round(signed << BigInt(exponent), 1n) : round(signed, 1n << BigInt(-exponent));
+  const value = exponent >= 0
+    ? round(signed << BigInt(exponent), 1n)
+    : round(signed, 1n << BigInt(-exponent));
   return isFinite(value) ? value : null;
 }
 

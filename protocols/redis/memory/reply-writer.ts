@@ -1,5 +1,5 @@
-// Encodes one connection's replies for RESP2 or RESP3 and gathers them for one write. A method per reply type of Redis,
-// which falls back to RESP2's nearest type as Redis does.
+// Encodes one connection's replies for RESP2 or RESP3 and gathers them for one write. A method per reply type
+// of Redis, which falls back to RESP2's nearest type as Redis does.
 import { formatDouble } from './double.ts';
 
 /** Bulk strings up to this many bytes are joined as text: cheaper than a buffer of their own. */

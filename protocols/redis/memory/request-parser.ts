@@ -1,6 +1,6 @@
-// Cuts a client's bytes into requests: RESP arrays of bulk strings and inline commands. Rules, limits and error texts
-// are those of networking.c of Redis 7.0.15. Input may be split anywhere: every byte is looked at once and copied a
-// bounded number of times, since the buffer doubles instead of growing by each chunk.
+// Cuts a client's bytes into requests: RESP arrays of bulk strings and inline commands. Rules, limits and
+// error texts are those of networking.c of Redis 7.0.15. Input may be split anywhere: every byte is looked at
+// once and copied a bounded number of times, since the buffer doubles instead of growing by each chunk.
 import { parseInteger } from './integer.ts';
 import { splitInline } from './inline-arguments.ts';
 
@@ -50,7 +50,10 @@ export class RequestParser {
     this.#end += chunk.length;
   }
 
-  /** The next request; null when more bytes are needed. Throws `ProtocolFault`; the parser is of no use after that. */
+  /**
+   * The next request; null when more bytes are needed. Throws `ProtocolFault`; the parser is of no use after
+   * that.
+   */
   next(): Buffer[] | null {
     while (this.#end > this.#start) {
       if (this.#argsLeft > 0 || this.#buffer[this.#start] === ARRAY) {

@@ -24,7 +24,9 @@ function shuffle<T>(items: readonly T[], count: number): T[] {
 }
 
 /** Reads `count [WITHVALUES | WITHSCORES]`. */
-export function readSampleCount(call: Call, pairWord: string): { readonly count: number; readonly paired: boolean } {
+export function readSampleCount(
+  call: Call, pairWord: string,
+): { readonly count: number; readonly paired: boolean } {
   const count = readRange(call, 2);
   if (call.count > 4 || (call.count === 4 && call.word(3) !== pairWord)) throw CommandError.syntax();
   const paired = call.count === 4;

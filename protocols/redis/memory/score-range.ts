@@ -1,4 +1,5 @@
-// Ranges of a sorted set: by rank, by score, by bytes. Each is turned into ranks, from `start` up to, not including, `end`.
+// Ranges of a sorted set: by rank, by score, by bytes. Each is turned into ranks, from `start` up to, not
+// including, `end`.
 import { CommandError } from './command-error.ts';
 import { parseDouble } from './double.ts';
 import type { SortedSet } from './sorted-set.ts';

@@ -21,7 +21,9 @@ const sections: Readonly<Record<string, Section>> = {
     maxclients: 10_000,
     blocked_clients: engine.blocking.count,
   }),
-  Memory: () => ({ used_memory: process.memoryUsage().heapUsed, maxmemory: 0, maxmemory_policy: 'noeviction' }),
+  Memory: () => ({
+    used_memory: process.memoryUsage().heapUsed, maxmemory: 0, maxmemory_policy: 'noeviction',
+  }),
   Persistence: () => ({ loading: 0, rdb_bgsave_in_progress: 0, aof_enabled: 0 }),
   Stats: (engine) => ({
     total_connections_received: engine.connectionsReceived,

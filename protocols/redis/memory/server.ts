@@ -1,7 +1,8 @@
-// A small Redis of our own, in memory, for demo and development only: no persistence, no passwords, no replication. It
-// answers like Redis 7.0.15 so that docs, demos and tests have an upstream where no Redis is installed.
-// Known differences: CLIENT SETINFO is accepted (as from 7.2 on); HSCAN, SSCAN and ZSCAN return everything at once; QUIT
-// and protocol errors close the connection also under CLIENT REPLY OFF, where Redis leaves it open and deaf.
+// A small Redis of our own, in memory, for demo and development only: no persistence, no passwords, no
+// replication. It answers like Redis 7.0.15 so that docs, demos and tests have an upstream where no Redis is
+// installed. Known differences: CLIENT SETINFO is accepted (as from 7.2 on); HSCAN, SSCAN and ZSCAN return
+// everything at once; QUIT and protocol errors close the connection also under CLIENT REPLY OFF, where Redis
+// leaves it open and deaf.
 import { createServer } from 'node:net';
 import type { AddressInfo, Server } from 'node:net';
 import type { Duplex } from 'node:stream';

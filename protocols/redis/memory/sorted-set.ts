@@ -1,5 +1,5 @@
-// A sorted set: members by name, and an array in order of score, then bytes. Inserting moves the array's tail: fine for
-// the sizes a demo holds, and much shorter than a skip list.
+// A sorted set: members by name, and an array in order of score, then bytes. Inserting moves the array's
+// tail: fine for the sizes a demo holds, and much shorter than a skip list.
 
 export interface Scored {
   readonly member: string;

@@ -23,7 +23,8 @@ export class Subscriptions {
 
   /** The number that (un)subscribe replies carry: shard channels count apart. */
   reported(kind: SubscriptionKind): number {
-    return kind === 'shards' ? this.#names.shards.size : this.#names.channels.size + this.#names.patterns.size;
+    const { channels, patterns, shards } = this.#names;
+    return kind === 'shards' ? shards.size : channels.size + patterns.size;
   }
 
   names(kind: SubscriptionKind): readonly string[] {

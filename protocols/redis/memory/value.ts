@@ -1,4 +1,5 @@
-// What a key can hold. Keys, fields and members are latin1 strings (one character per byte); contents are buffers.
+// What a key can hold. Keys, fields and members are latin1 strings (one character per byte); contents are
+// buffers.
 import { Deque } from './deque.ts';
 import { MemberSet } from './member-set.ts';
 import { SortedSet } from './sorted-set.ts';
@@ -6,7 +7,10 @@ import { SortedSet } from './sorted-set.ts';
 export interface StringValue {
   readonly type: 'string';
   bytes: Buffer;
-  /** Owned by this value; `bytes` is its beginning. Lets APPEND grow in place: bytes once written never change. */
+  /**
+   * Owned by this value; `bytes` is its beginning. Lets APPEND grow in place: bytes once written never
+   * change.
+   */
   room?: Buffer;
 }
 export interface HashValue { readonly type: 'hash'; readonly fields: Map<string, Buffer> }

@@ -61,7 +61,8 @@ function bitCount(call: Call): void {
   if (end < 0) end = Math.max(total + end, 0);
   end = Math.min(end, total - 1);
   if (start > end) return call.reply.integer(0);
-  call.reply.integer(unit === 'bit' ? countBits(bytes, start, end) : countBits(bytes, start * 8, end * 8 + 7));
+  const [first, last] = unit === 'bit' ? [start, end] : [start * 8, end * 8 + 7];
+  call.reply.integer(countBits(bytes, first, last));
 }
 
 /** Counts from bit `start` to bit `end`, both included. */

@@ -15,7 +15,8 @@ export const blockingPops: readonly Command[] = [
   command('blmpop', -5, 'write blocking movablekeys', [0, 0, 0], listMultiPop),
   command('blpop', -3, 'write noscript blocking', [1, -2, 1], (call) => listPop(call, 'left')),
   command('brpop', -3, 'write noscript blocking', [1, -2, 1], (call) => listPop(call, 'right')),
-  command('brpoplpush', 4, 'write denyoom noscript blocking', [1, 2, 1], (call) => move(call, 'right', 'left', 3)),
+  command('brpoplpush', 4, 'write denyoom noscript blocking', [1, 2, 1], (call) =>
+    move(call, 'right', 'left', 3)),
   command('bzmpop', -5, 'write blocking movablekeys', [0, 0, 0], scoreMultiPop),
   command('bzpopmax', -3, 'write noscript blocking fast', [1, -2, 1], (call) => scorePop(call, 'max')),
   command('bzpopmin', -3, 'write noscript blocking fast', [1, -2, 1], (call) => scorePop(call, 'min')),
@@ -33,7 +34,9 @@ function readTimeout(call: Call, index: number): number {
   const partial = /[1-9]/.test(fraction.slice(3)) && !negative ? 1n : 0n;
   const milliseconds = thousandths + partial;
   if (milliseconds > (negative ? 0n : INT64_MAX)) throw new CommandError('ERR timeout is negative');
-  if (milliseconds > INT64_MAX - BigInt(call.engine.now())) throw new CommandError('ERR timeout is out of range');
+  if (milliseconds > INT64_MAX - BigInt(call.engine.now())) {
+    throw new CommandError('ERR timeout is out of range');
+  }
   return Number(milliseconds);
 }
 

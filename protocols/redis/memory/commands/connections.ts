@@ -9,18 +9,20 @@ import type { Connection } from '../connection.ts';
 const NO_PASSWORD = 'ERR AUTH <password> called without any password configured for the default user. '
   + 'Are you sure your configuration is correct?';
 const WRONG_PASSWORD = 'WRONGPASS invalid username-password pair or user is disabled.';
+const ANY_TIME_FLAGS = 'noscript loading stale fast no_auth allow_busy';
 const CLIENT_FLAGS = 'noscript loading stale';
 const ADMIN_FLAGS = 'admin noscript loading stale';
 /** Printable ASCII without spaces: what CLIENT LIST can show. */
 const printable = /^[!-~]*$/;
 
 export const connections: readonly Command[] = [
-  command('auth', -2, 'noscript loading stale fast no_auth allow_busy', [0, 0, 0], authenticate),
+  command('auth', -2, ANY_TIME_FLAGS, [0, 0, 0], authenticate),
   container('client', [
     command('client|getname', 2, CLIENT_FLAGS, [0, 0, 0], (call) =>
       call.reply.bulkOrNil(call.connection.name === '' ? undefined : call.connection.name)),
     command('client|id', 2, CLIENT_FLAGS, [0, 0, 0], (call) => call.reply.integer(call.connection.id)),
-    command('client|info', 2, CLIENT_FLAGS, [0, 0, 0], (call) => call.reply.verbatim(describe([call.connection]))),
+    command('client|info', 2, CLIENT_FLAGS, [0, 0, 0], (call) =>
+      call.reply.verbatim(describe([call.connection]))),
     command('client|list', -2, ADMIN_FLAGS, [0, 0, 0], listClients),
     command('client|no-evict', 3, ADMIN_FLAGS, [0, 0, 0], setNoEvict),
     command('client|reply', 3, CLIENT_FLAGS, [0, 0, 0], setReplyMode),
@@ -31,14 +33,14 @@ export const connections: readonly Command[] = [
     }),
   ]),
   command('echo', 2, 'loading stale fast', [0, 0, 0], (call) => call.reply.bulk(call.bytes(1))),
-  command('hello', -1, 'noscript loading stale fast no_auth allow_busy', [0, 0, 0], hello),
+  command('hello', -1, ANY_TIME_FLAGS, [0, 0, 0], hello),
   command('ping', -1, 'fast', [0, 0, 0], ping),
   // Answered before the table is asked; the row is for COMMAND.
-  command('quit', -1, 'noscript loading stale fast no_auth allow_busy', [0, 0, 0], ({ connection, reply }) => {
+  command('quit', -1, ANY_TIME_FLAGS, [0, 0, 0], ({ connection, reply }) => {
     reply.ok();
     connection.closeAfterReply();
   }),
-  command('reset', 1, 'noscript loading stale fast no_auth allow_busy', [0, 0, 0], ({ connection, reply }) => {
+  command('reset', 1, ANY_TIME_FLAGS, [0, 0, 0], ({ connection, reply }) => {
     connection.reset();
     reply.simple('RESET');
   }),
@@ -112,7 +114,7 @@ function readHelloOptions(call: Call): { readonly user: string | null; readonly 
       name = call.text(++i);
       if (!printable.test(name)) setName(call.connection, name);
     } else {
-      throw new CommandError(`ERR Syntax error in HELLO option '${call.text(i)}'`);
+      throw new CommandError(`ERR Syntax error in HELLO option '${call.quote(i)}'`);
     }
   }
   return { user, name };
@@ -144,7 +146,7 @@ function setReplyMode(call: Call): void {
 function setLibrary(call: Call): void {
   const attribute = call.word(2);
   if (attribute !== 'lib-name' && attribute !== 'lib-ver') {
-    throw new CommandError(`ERR Unrecognized option '${call.text(2)}'`);
+    throw new CommandError(`ERR Unrecognized option '${call.quote(2)}'`);
   }
   if (!printable.test(call.text(3))) {
     throw new CommandError(`ERR ${attribute} cannot contain spaces, newlines or special characters.`);
@@ -158,7 +160,7 @@ function listClients(call: Call): void {
   let clients = [...call.engine.connections.values()];
   if (call.count === 4 && call.word(2) === 'type') {
     const type = call.word(3);
-    if (!CLIENT_TYPES.includes(type)) throw new CommandError(`ERR Unknown client type '${call.text(3)}'`);
+    if (!CLIENT_TYPES.includes(type)) throw new CommandError(`ERR Unknown client type '${call.quote(3)}'`);
     clients = clients.filter((client) => type === (client.subscriptions.total > 0 ? 'pubsub' : 'normal'));
   } else if (call.count > 3 && call.word(2) === 'id') {
     const ids = call.args.slice(3).map((_, at) => call.integer(3 + at, 'ERR Invalid client ID'));

@@ -11,7 +11,8 @@ export const expiry: readonly Command[] = [
   command('expire', -3, 'write fast', [1, 1, 1], (call) => expire(call, SECOND, true)),
   command('expireat', -3, 'write fast', [1, 1, 1], (call) => expire(call, SECOND, false)),
   command('expiretime', 2, 'readonly fast', [1, 1, 1], (call) => expiryTime(call, 1000)),
-  command('persist', 2, 'write fast', [1, 1, 1], (call) => call.reply.integer(call.db.persist(call.text(1)) ? 1 : 0)),
+  command('persist', 2, 'write fast', [1, 1, 1], (call) =>
+    call.reply.integer(call.db.persist(call.text(1)) ? 1 : 0)),
   command('pexpire', -3, 'write fast', [1, 1, 1], (call) => expire(call, MILLISECOND, true)),
   command('pexpireat', -3, 'write fast', [1, 1, 1], (call) => expire(call, MILLISECOND, false)),
   command('pexpiretime', 2, 'readonly fast', [1, 1, 1], (call) => expiryTime(call, 1)),
@@ -37,7 +38,7 @@ function readConditions(call: Call): ReadonlySet<Condition> {
   for (let i = 3; i < call.count; i++) {
     const word = call.word(i);
     if (word !== 'nx' && word !== 'xx' && word !== 'gt' && word !== 'lt') {
-      throw new CommandError(`ERR Unsupported option ${call.text(i)}`);
+      throw new CommandError(`ERR Unsupported option ${call.quote(i)}`);
     }
     found.add(word);
   }

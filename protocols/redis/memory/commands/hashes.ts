@@ -9,7 +9,8 @@ type Fields = Map<string, Buffer>;
 
 export const hashes: readonly Command[] = [
   command('hdel', -3, 'write fast', [1, 1, 1], deleteFields),
-  command('hexists', 3, 'readonly fast', [1, 1, 1], (call) => call.reply.integer(fieldAt(call) === undefined ? 0 : 1)),
+  command('hexists', 3, 'readonly fast', [1, 1, 1], (call) =>
+    call.reply.integer(fieldAt(call) === undefined ? 0 : 1)),
   command('hget', 3, 'readonly fast', [1, 1, 1], (call) => call.reply.bulkOrNil(fieldAt(call))),
   command('hgetall', 2, 'readonly', [1, 1, 1], getAll),
   command('hincrby', 4, 'write denyoom fast', [1, 1, 1], incrementBy),
@@ -38,7 +39,9 @@ function fieldAt(call: Call): Buffer | undefined {
 
 /** Returns how many fields are new. */
 function setMany(call: Call): number {
-  if (call.count % 2 === 1) throw new CommandError(`ERR wrong number of arguments for '${call.word(0)}' command`);
+  if (call.count % 2 === 1) {
+    throw new CommandError(`ERR wrong number of arguments for '${call.word(0)}' command`);
+  }
   const key = call.text(1);
   const { fields } = call.db.open(key, 'hash');
   const before = fields.size;
@@ -87,7 +90,9 @@ function incrementBy(call: Call): void {
   const old = parseInt64(fieldAt(call)?.toString('latin1') ?? '0');
   if (old === null) throw new CommandError('ERR hash value is not an integer');
   const value = old + by;
-  if (value > INT64_MAX || value < INT64_MIN) throw new CommandError('ERR increment or decrement would overflow');
+  if (value > INT64_MAX || value < INT64_MIN) {
+    throw new CommandError('ERR increment or decrement would overflow');
+  }
   setField(call, call.text(1), Buffer.from(value.toString()));
   call.reply.integer(value);
 }

@@ -21,7 +21,8 @@ export const keys: readonly Command[] = [
   command('select', 2, 'loading stale fast', [0, 0, 0], select),
   command('swapdb', 3, 'write fast', [0, 0, 0], swapDatabases),
   command('touch', -2, 'readonly fast', [1, -1, 1], (call) => count(call, (key) => call.db.has(key))),
-  command('type', 2, 'readonly fast', [1, 1, 1], (call) => call.reply.simple(call.db.get(call.text(1))?.type ?? 'none')),
+  command('type', 2, 'readonly fast', [1, 1, 1], (call) =>
+    call.reply.simple(call.db.get(call.text(1))?.type ?? 'none')),
   command('unlink', -2, 'write fast', [1, -1, 1], (call) => count(call, (key) => call.db.delete(key))),
 ];
 
@@ -38,7 +39,9 @@ function listKeys(call: Call): void {
 
 function flush(call: Call, databases: readonly Database[]): void {
   const mode = call.word(1);
-  if (call.count > 2 || (call.count === 2 && mode !== 'async' && mode !== 'sync')) throw CommandError.syntax();
+  if (call.count > 2 || (call.count === 2 && mode !== 'async' && mode !== 'sync')) {
+    throw CommandError.syntax();
+  }
   for (const database of databases) database.clear();
   call.reply.ok();
 }
@@ -77,7 +80,9 @@ function copy(call: Call): void {
     else if (option === 'db' && i + 1 < call.count) target = databaseAt(call, ++i);
     else throw CommandError.syntax();
   }
-  if (target === call.db && from === to) throw new CommandError('ERR source and destination objects are the same');
+  if (target === call.db && from === to) {
+    throw new CommandError('ERR source and destination objects are the same');
+  }
   const value = call.db.get(from);
   if (value === undefined || (target.has(to) && !replace)) return call.reply.integer(0);
   place(target, to, copyValue(value), call.db.expiry(from));

@@ -85,8 +85,13 @@ function move(call: Call, from: End, to: End): void {
   call.reply.bulkOrNil(moveItem(call.db, source, target, from, to));
 }
 
-/** Moves one item; undefined when there is none. Throws when the target is no list, leaving the source as it was. */
-export function moveItem(db: Database, source: string, target: string, from: End, to: End): Buffer | undefined {
+/**
+ * Moves one item; undefined when there is none. Throws when the target is no list, leaving the source as it
+ * was.
+ */
+export function moveItem(
+  db: Database, source: string, target: string, from: End, to: End,
+): Buffer | undefined {
   const items = db.read(source, 'list')?.items;
   if (items === undefined) return undefined;
   db.read(target, 'list');

@@ -5,11 +5,13 @@ import type { SubscriptionKind } from '../channels.ts';
 import type { Call, Command } from '../command.ts';
 
 export const pubsub: readonly Command[] = [
-  command('psubscribe', -2, 'pubsub noscript loading stale', [0, 0, 0], (call) => subscribe(call, 'patterns')),
+  command('psubscribe', -2, 'pubsub noscript loading stale', [0, 0, 0], (call) =>
+    subscribe(call, 'patterns')),
   command('publish', 3, 'pubsub loading stale fast', [0, 0, 0], (call) =>
     call.reply.integer(call.engine.channels.publish(call.text(1), call.bytes(2)))),
   container('pubsub', [
-    command('pubsub|channels', -2, 'pubsub loading stale', [0, 0, 0], (call) => listChannels(call, 'channels')),
+    command('pubsub|channels', -2, 'pubsub loading stale', [0, 0, 0], (call) =>
+      listChannels(call, 'channels')),
     command('pubsub|help', 2, 'loading stale', [0, 0, 0], help('PUBSUB', [
       'CHANNELS [<pattern>]', "    Return the currently active channels matching a <pattern> (default: '*').",
       'NUMPAT', '    Return number of subscriptions to patterns.',
@@ -23,17 +25,23 @@ export const pubsub: readonly Command[] = [
     ])),
     command('pubsub|numpat', 2, 'pubsub loading stale', [0, 0, 0], (call) =>
       call.reply.integer(call.engine.channels.patternCount)),
-    command('pubsub|numsub', -2, 'pubsub loading stale', [0, 0, 0], (call) => countSubscribers(call, 'channels')),
-    command('pubsub|shardchannels', -2, 'pubsub loading stale', [0, 0, 0], (call) => listChannels(call, 'shards')),
-    command('pubsub|shardnumsub', -2, 'pubsub loading stale', [0, 0, 0], (call) => countSubscribers(call, 'shards')),
+    command('pubsub|numsub', -2, 'pubsub loading stale', [0, 0, 0], (call) =>
+      countSubscribers(call, 'channels')),
+    command('pubsub|shardchannels', -2, 'pubsub loading stale', [0, 0, 0], (call) =>
+      listChannels(call, 'shards')),
+    command('pubsub|shardnumsub', -2, 'pubsub loading stale', [0, 0, 0], (call) =>
+      countSubscribers(call, 'shards')),
   ]),
-  command('punsubscribe', -1, 'pubsub noscript loading stale', [0, 0, 0], (call) => unsubscribe(call, 'patterns')),
+  command('punsubscribe', -1, 'pubsub noscript loading stale', [0, 0, 0], (call) =>
+    unsubscribe(call, 'patterns')),
   command('spublish', 3, 'pubsub loading stale fast', [1, 1, 1], (call) =>
     call.reply.integer(call.engine.channels.publishToShard(call.text(1), call.bytes(2)))),
   command('ssubscribe', -2, 'pubsub noscript loading stale', [1, -1, 1], (call) => subscribe(call, 'shards')),
   command('subscribe', -2, 'pubsub noscript loading stale', [0, 0, 0], (call) => subscribe(call, 'channels')),
-  command('sunsubscribe', -1, 'pubsub noscript loading stale', [1, -1, 1], (call) => unsubscribe(call, 'shards')),
-  command('unsubscribe', -1, 'pubsub noscript loading stale', [0, 0, 0], (call) => unsubscribe(call, 'channels')),
+  command('sunsubscribe', -1, 'pubsub noscript loading stale', [1, -1, 1], (call) =>
+    unsubscribe(call, 'shards')),
+  command('unsubscribe', -1, 'pubsub noscript loading stale', [0, 0, 0], (call) =>
+    unsubscribe(call, 'channels')),
 ];
 
 function subscribe(call: Call, kind: SubscriptionKind): void {

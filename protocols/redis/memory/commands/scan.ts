@@ -1,6 +1,6 @@
-// SCAN walks the keys in the order in which they were added; a cursor is the serial to go on from. A key that is there
-// all the time is returned, as Redis promises. HSCAN, SSCAN and ZSCAN return everything at once, as Redis does for
-// small collections.
+// SCAN walks the keys in the order in which they were added; a cursor is the serial to go on from. A key that
+// is there all the time is returned, as Redis promises. HSCAN, SSCAN and ZSCAN return everything at once, as
+// Redis does for small collections.
 import { CommandError } from '../command-error.ts';
 import { command } from '../command.ts';
 import { formatDouble } from '../double.ts';
@@ -81,11 +81,13 @@ function keepWalk(db: Database, walk: Walk): number {
   return walk.next.serial;
 }
 
-/** As strtoul reads it. */
+/** As strtoul reads it: nothing is 0. */
 function readCursor(call: Call, index: number): number {
   const text = call.text(index);
-  const value = /^[+-]?[0-9]+$/.test(text) ? BigInt(text.replace('+', '')) : null;
-  if (value === null || value > MAX_CURSOR || value < -MAX_CURSOR) throw new CommandError('ERR invalid cursor');
+  const value = /^(?:[+-]?[0-9]+)?$/.test(text) ? BigInt(text.replace('+', '')) : null;
+  if (value === null || value > MAX_CURSOR || value < -MAX_CURSOR) {
+    throw new CommandError('ERR invalid cursor');
+  }
   return Number(value);
 }
 
@@ -136,5 +138,6 @@ function membersAt(call: Call): Items | null {
 
 function scoresAt(call: Call): Items | null {
   const zset = call.db.read(call.text(1), 'zset');
-  return zset === undefined ? null : zset.members.slice().map(({ member, score }) => [member, formatDouble(score)]);
+  if (zset === undefined) return null;
+  return zset.members.slice().map(({ member, score }) => [member, formatDouble(score)]);
 }

@@ -44,7 +44,8 @@ export const server: readonly Command[] = [
     command('config|get', -3, 'admin noscript loading stale', [0, 0, 0], configGet),
     command('config|resetstat', 2, 'admin noscript loading stale', [0, 0, 0], (call) => call.reply.ok()),
   ]),
-  command('info', -1, ANY_TIME, [0, 0, 0], (call) => call.reply.verbatim(describeServer(call.engine, call.texts(1)))),
+  command('info', -1, ANY_TIME, [0, 0, 0], (call) =>
+    call.reply.verbatim(describeServer(call.engine, call.texts(1)))),
   command('time', 1, 'loading stale fast', [0, 0, 0], (call) => {
     const now = call.engine.now();
     call.reply.bulks([String(Math.floor(now / 1000)), String(Math.floor((now % 1000) * 1000))]);

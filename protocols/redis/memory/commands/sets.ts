@@ -6,12 +6,15 @@ import type { Call, Command } from '../command.ts';
 
 export const sets: readonly Command[] = [
   command('sadd', -3, 'write denyoom fast', [1, 1, 1], add),
-  command('scard', 2, 'readonly fast', [1, 1, 1], (call) => call.reply.integer(membersAt(call, 1)?.size ?? 0)),
+  command('scard', 2, 'readonly fast', [1, 1, 1], (call) =>
+    call.reply.integer(membersAt(call, 1)?.size ?? 0)),
   command('sdiff', -2, 'readonly', [1, -1, 1], (call) => replySet(call, difference(setsAt(call, 1)))),
-  command('sdiffstore', -3, 'write denyoom', [1, -1, 1], (call) => storeSet(call, difference(setsAt(call, 2)))),
+  command('sdiffstore', -3, 'write denyoom', [1, -1, 1], (call) =>
+    storeSet(call, difference(setsAt(call, 2)))),
   command('sinter', -2, 'readonly', [1, -1, 1], (call) => replySet(call, intersection(setsAt(call, 1)))),
   command('sintercard', -3, 'readonly movablekeys', [0, 0, 0], intersectionSize),
-  command('sinterstore', -3, 'write denyoom', [1, -1, 1], (call) => storeSet(call, intersection(setsAt(call, 2)))),
+  command('sinterstore', -3, 'write denyoom', [1, -1, 1], (call) =>
+    storeSet(call, intersection(setsAt(call, 2)))),
   command('sismember', 3, 'readonly fast', [1, 1, 1], (call) =>
     call.reply.integer(membersAt(call, 1)?.has(call.text(2)) === true ? 1 : 0)),
   command('smembers', 2, 'readonly', [1, 1, 1], (call) => replySet(call, [...membersAt(call, 1) ?? []])),
@@ -129,7 +132,9 @@ function intersection(sources: readonly MaybeSet[], limit = Infinity): string[] 
 
 function intersectionSize(call: Call): void {
   const number = call.ranged(1, 1, 'ERR numkeys should be greater than 0');
-  if (number > call.count - 2) throw new CommandError("ERR Number of keys can't be greater than number of args");
+  if (number > call.count - 2) {
+    throw new CommandError("ERR Number of keys can't be greater than number of args");
+  }
   const limit = readLimit(call, 2 + number);
   const sources = call.texts(2, 2 + number).map((key) => call.db.read(key, 'set')?.members);
   call.reply.integer(intersection(sources, limit).length);

@@ -66,9 +66,9 @@ function scoresAt(call: Call, key: string): Scores {
 
 type Join = (a: number, b: number) => number;
 
-const joins: Readonly<Record<string, Join>> = {
-  sum: (a, b) => orZero(a + b), min: (a, b) => Math.min(a, b), max: (a, b) => Math.max(a, b),
-};
+const joins: ReadonlyMap<string, Join> = new Map([
+  ['sum', (a: number, b: number) => orZero(a + b)], ['min', Math.min], ['max', Math.max],
+]);
 
 /** Infinity minus infinity, and infinity times 0, are 0 here: scores are never NaN. */
 function orZero(score: number): number {
@@ -89,7 +89,7 @@ function readOptions(call: Call, { scores, next }: Sources, operation: Operation
       options.weights = scores.map((_, source) => readWeight(call, i + 1 + source));
       i += scores.length;
     } else if (option === 'aggregate' && operation !== 'diff' && i + 1 < call.count) {
-      const join = joins[call.word(++i)];
+      const join = joins.get(call.word(++i));
       if (join === undefined) throw CommandError.syntax();
       options.join = join;
     } else if (option === 'withscores' && replies) {
@@ -110,11 +110,13 @@ function readWeight(call: Call, index: number): number {
 function combine(operation: Operation, sources: readonly Scores[], { weights, join }: Options): SortedSet {
   if (operation === 'diff') return SortedSet.from(subtract(sources));
   const weighted = sources.map((scores, source) => weigh(scores, weights?.[source] ?? 1));
-  const names = operation === 'union' ? weighted.flatMap((scores) => [...scores.keys()]) : intersect(weighted);
+  const names = operation === 'union'
+    ? weighted.flatMap((scores) => [...scores.keys()])
+    : intersect(weighted);
   const result = new Map<string, number>();
   for (const name of new Set(names)) {
     const scores = weighted.map((source) => source.get(name)).filter((score) => score !== undefined);
-    result.set(name, scores.reduce(join));
+    result.set(name, scores.reduce((a, b) => join(a, b)));
   }
   return SortedSet.from(result);
 }

@@ -53,7 +53,9 @@ function popFromFirst(call: Call): void {
 }
 
 /** Reads `numkeys key… MIN|MAX [COUNT n]` from argument `at` on. */
-export function readScoreMultiPop(call: Call, at: number): { keys: readonly string[]; end: ScoreEnd; count: number } {
+export function readScoreMultiPop(
+  call: Call, at: number,
+): { keys: readonly string[]; end: ScoreEnd; count: number } {
   const number = call.ranged(at, 1, 'ERR numkeys should be greater than 0');
   const where = at + number + 1;
   if (where >= call.count) throw CommandError.syntax();

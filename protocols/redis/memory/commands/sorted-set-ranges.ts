@@ -25,8 +25,10 @@ export const sortedSetRanges: readonly Command[] = [
   range('zrangebyscore', -4, { by: 'score', reverse: false, at: 1 }),
   command('zrangestore', -5, 'write denyoom', [1, 2, 1], store),
   command('zremrangebylex', 4, 'write', [1, 1, 1], (call) => remove(call, byLex(call.text(2), call.text(3)))),
-  command('zremrangebyrank', 4, 'write', [1, 1, 1], (call) => remove(call, byRank(call.integer(2), call.integer(3)))),
-  command('zremrangebyscore', 4, 'write', [1, 1, 1], (call) => remove(call, byScore(call.text(2), call.text(3)))),
+  command('zremrangebyrank', 4, 'write', [1, 1, 1], (call) =>
+    remove(call, byRank(call.integer(2), call.integer(3)))),
+  command('zremrangebyscore', 4, 'write', [1, 1, 1], (call) =>
+    remove(call, byScore(call.text(2), call.text(3)))),
   range('zrevrange', -4, { by: 'rank', reverse: true, at: 1 }),
   range('zrevrangebylex', -4, { by: 'lex', reverse: true, at: 1 }),
   range('zrevrangebyscore', -4, { by: 'score', reverse: true, at: 1 }),
@@ -43,8 +45,9 @@ function store(call: Call): void {
   const form: Form = { by: null, reverse: null, at: 2 };
   const found = select(call, form, readQuery(call, form));
   const key = call.text(1);
-  if (found.length === 0) call.db.delete(key);
-  else call.db.store(key, { type: 'zset', members: SortedSet.from(found.map(({ member, score }) => [member, score])) });
+  const members = SortedSet.from(found.map(({ member, score }) => [member, score]));
+  if (members.size === 0) call.db.delete(key);
+  else call.db.store(key, { type: 'zset', members });
   call.reply.integer(found.length);
 }
 
@@ -70,7 +73,9 @@ function readQuery(call: Call, form: Form): Query {
   const by = options.by ?? 'rank';
   const reverse = options.reverse ?? false;
   if (options.limit !== -1 && by === 'rank') {
-    throw new CommandError('ERR syntax error, LIMIT is only supported in combination with either BYSCORE or BYLEX');
+    throw new CommandError(
+      'ERR syntax error, LIMIT is only supported in combination with either BYSCORE or BYLEX',
+    );
   }
   if (options.withScores && by === 'lex') {
     throw new CommandError('ERR syntax error, WITHSCORES not supported in combination with BYLEX');

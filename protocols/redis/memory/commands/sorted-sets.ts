@@ -6,15 +6,16 @@ import type { Call, Command } from '../command.ts';
 import type { SortedSet } from '../sorted-set.ts';
 
 export const sortedSets: readonly Command[] = [
-  command('zadd', -4, 'write denyoom fast', [1, 1, 1], add),
+  command('zadd', -4, 'write denyoom fast', [1, 1, 1], (call) => add(call, false)),
   command('zcard', 2, 'readonly fast', [1, 1, 1], (call) => call.reply.integer(membersAt(call)?.size ?? 0)),
-  command('zincrby', 4, 'write denyoom fast', [1, 1, 1], incrementBy),
+  command('zincrby', 4, 'write denyoom fast', [1, 1, 1], (call) => add(call, true)),
   command('zmscore', -3, 'readonly fast', [1, 1, 1], scores),
   command('zrandmember', -2, 'readonly', [1, 1, 1], randomMember),
   command('zrank', 3, 'readonly fast', [1, 1, 1], (call) => rank(call, false)),
   command('zrem', -3, 'write fast', [1, 1, 1], remove),
   command('zrevrank', 3, 'readonly fast', [1, 1, 1], (call) => rank(call, true)),
-  command('zscore', 3, 'readonly fast', [1, 1, 1], (call) => replyScore(call, membersAt(call)?.score(call.text(2)))),
+  command('zscore', 3, 'readonly fast', [1, 1, 1], (call) =>
+    replyScore(call, membersAt(call)?.score(call.text(2)))),
 ];
 
 function membersAt(call: Call): SortedSet | undefined {
@@ -29,10 +30,15 @@ function replyScore(call: Call, score: number | undefined): void {
 type AddFlag = 'nx' | 'xx' | 'gt' | 'lt' | 'ch' | 'incr';
 type AddFlags = Record<AddFlag, boolean>;
 
-function add(call: Call): void {
-  const flags: AddFlags = { nx: false, xx: false, gt: false, lt: false, ch: false, incr: false };
+function isFlag(word: string): word is AddFlag {
+  return ['nx', 'xx', 'gt', 'lt', 'ch', 'incr'].includes(word);
+}
+
+/** ZINCRBY is ZADD with INCR set, and like in Redis reads options all the same. */
+function add(call: Call, incr: boolean): void {
+  const flags: AddFlags = { nx: false, xx: false, gt: false, lt: false, ch: false, incr };
   let start = 2;
-  while (call.word(start) in flags) flags[call.word(start++) as AddFlag] = true; // `in` has just proved the name
+  for (let word = call.word(start); isFlag(word); word = call.word(++start)) flags[word] = true;
   const elements = call.count - start;
   if (elements === 0 || elements % 2 === 1) throw CommandError.syntax();
   checkFlags(flags, elements / 2);
@@ -47,11 +53,6 @@ function checkFlags({ nx, xx, gt, lt, incr }: AddFlags, pairs: number): void {
     throw new CommandError('ERR GT, LT, and/or NX options at the same time are not compatible');
   }
   if (incr && pairs > 1) throw new CommandError('ERR INCR option supports a single increment-element pair');
-}
-
-function incrementBy(call: Call): void {
-  const flags = { nx: false, xx: false, gt: false, lt: false, ch: false, incr: true };
-  addPairs(call, flags, [[call.text(3), call.double(2)]]);
 }
 
 function addPairs(call: Call, flags: AddFlags, pairs: readonly (readonly [string, number])[]): void {
@@ -72,7 +73,8 @@ function addPairs(call: Call, flags: AddFlags, pairs: readonly (readonly [string
 
 /** Returns the score that the member has now; null when the flags forbid the change. */
 function addOne(
-  members: SortedSet, flags: AddFlags, member: string, given: number, counts: { added: number; updated: number },
+  members: SortedSet, flags: AddFlags, member: string, given: number,
+  counts: { added: number; updated: number },
 ): number | null {
   const old = members.score(member);
   if (old === undefined) {

@@ -30,7 +30,8 @@ export const strings: readonly Command[] = [
   command('setex', 4, 'write denyoom', [1, 1, 1], (call) => setWithExpiry(call, 'ex')),
   command('setnx', 3, 'write denyoom fast', [1, 1, 1], setIfNone),
   command('setrange', 4, 'write denyoom', [1, 1, 1], setRange),
-  command('strlen', 2, 'readonly fast', [1, 1, 1], (call) => call.reply.integer(stringAt(call, 1)?.length ?? 0)),
+  command('strlen', 2, 'readonly fast', [1, 1, 1], (call) =>
+    call.reply.integer(stringAt(call, 1)?.length ?? 0)),
   command('substr', 4, 'readonly', [1, 1, 1], getRange),
 ];
 
@@ -43,7 +44,9 @@ function storeString(call: Call, key: string, bytes: Buffer, keepExpiry = false)
 }
 
 function checkLength(length: number): void {
-  if (length > MAX_LENGTH) throw new CommandError('ERR string exceeds maximum allowed size (proto-max-bulk-len)');
+  if (length > MAX_LENGTH) {
+    throw new CommandError('ERR string exceeds maximum allowed size (proto-max-bulk-len)');
+  }
 }
 
 function set(call: Call): void {

@@ -1,4 +1,5 @@
-// Conversations of several clients with our server and with a real one: everybody must receive the same bytes.
+// Conversations of several clients with our server and with a real one: everybody must receive the same
+// bytes.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { MemoryRedis } from '../../../../protocols/redis/memory/server.ts';

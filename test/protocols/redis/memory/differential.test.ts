@@ -49,7 +49,8 @@ async function play(port: number, script: Script, resp: '2' | '3'): Promise<stri
 for (const [name, script] of Object.entries(scripts)) {
   describe.each(['2', '3'] as const)('RESP%s', (resp) => {
     test(`${name}: ${script.length} commands get the replies of a real server`, async () => {
-      const [ours, theirs] = await Promise.all([play(memoryPort, script, resp), play(real.port, script, resp)]);
+      const ports = [memoryPort, real.port];
+      const [ours, theirs] = await Promise.all(ports.map((port) => play(port, script, resp)));
       expect(ours).toEqual(theirs);
     });
   });

@@ -1,6 +1,8 @@
 import { expect, test } from 'vitest';
 import { splitInline } from '../../../../protocols/redis/memory/inline-arguments.ts';
-import { ProtocolFault, RequestParser, RequestTooLarge } from '../../../../protocols/redis/memory/request-parser.ts';
+import {
+  ProtocolFault, RequestParser, RequestTooLarge,
+} from '../../../../protocols/redis/memory/request-parser.ts';
 import { encode } from './raw-client.ts';
 
 const stream = Buffer.concat([
@@ -85,8 +87,10 @@ test('a request of more than 1 GiB in pieces is refused', () => {
 });
 
 test.each([
-  ['', []], ['a b', ['a', 'b']], ['  a\t b ', ['a', 'b']], ['"a b"', ['a b']], ['"\\x41\\n\\t\\a\\b\\r"', ['A\n\t\x07\b\r']],
-  ['"\\xZZ"', ['xZZ']], ["'a\\'b\\n'", ["a'b\\n"]], ['a"b c"', ['ab c']], ['""', ['']], ['"a"b', null], ['"a', null],
+  ['', []], ['a b', ['a', 'b']], ['  a\t b ', ['a', 'b']],
+  ['"a b"', ['a b']], ['"\\x41\\n\\t\\a\\b\\r"', ['A\n\t\x07\b\r']],
+  ['"\\xZZ"', ['xZZ']], ["'a\\'b\\n'", ["a'b\\n"]], ['a"b c"', ['ab c']],
+  ['""', ['']], ['"a"b', null], ['"a', null],
   ["'a", null], ["'a'b", null], ['"a\\"', null],
 ])('the inline line %j is split into %j', (line, words) => {
   expect(splitInline(line)).toEqual(words);

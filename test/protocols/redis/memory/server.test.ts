@@ -100,8 +100,11 @@ test('a value of 100 MB goes in and out unchanged', async () => {
 });
 
 test('requests cut at any byte are answered alike', async () => {
-  const bytes = Buffer.concat([encode(['SET', 'a', '\r\n\xff']), Buffer.from('GET a\r\n'), encode(['NOSUCH', 'x'])]);
-  const expected = "+OK\r\n$3\r\n\r\n\xff\r\n-ERR unknown command 'NOSUCH', with args beginning with: 'x' \r\n";
+  const bytes = Buffer.concat([
+    encode(['SET', 'a', '\r\n\xff']), Buffer.from('GET a\r\n'), encode(['NOSUCH', 'x']),
+  ]);
+  const expected = "+OK\r\n$3\r\n\r\n\xff\r\n"
+    + "-ERR unknown command 'NOSUCH', with args beginning with: 'x' \r\n";
   for (let cut = 0; cut <= bytes.length; cut++) {
     await using client = await RawClient.connect(port);
     client.send(bytes.subarray(0, cut));
@@ -176,9 +179,10 @@ describe('the official client', () => {
     const client = createClient({ url: `redis://127.0.0.1:${port}`, RESP });
     await client.connect();
     await client.hSet('h', { a: '1', b: '2' });
-    await client.zAdd('z', [{ score: 1.5, value: 'x' }, { score: 2, value: 'y' }]);
+    const scored = [{ value: 'x', score: 1.5 }, { value: 'y', score: 2 }];
+    await client.zAdd('z', scored);
     expect({ ...await client.hGetAll('h') }).toEqual({ a: '1', b: '2' });
-    expect(await client.zRangeWithScores('z', 0, -1)).toEqual([{ value: 'x', score: 1.5 }, { value: 'y', score: 2 }]);
+    expect(await client.zRangeWithScores('z', 0, -1)).toEqual(scored);
     expect(await client.multi().set('k', 'v').get('k').exec()).toEqual(['OK', 'v']);
     const subscriber = client.duplicate();
     await subscriber.connect();
