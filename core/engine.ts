@@ -20,6 +20,9 @@ export interface EngineOptions {
   readonly limits: Limits;
   readonly windows: WindowTable;
   readonly clock?: Clock;
+  /** Numbers of sessions, so that those of several workers differ: the first, and the distance to the next. */
+  readonly firstSession?: number;
+  readonly sessionStep?: number;
 }
 
 export class Engine {
@@ -32,7 +35,8 @@ export class Engine {
   readonly #swept = new Set<Swept>();
   readonly #timer: NodeJS.Timeout;
   readonly #closeReasons = new Map<string, number>();
-  #nextSession = 1;
+  #nextSession: number;
+  readonly #sessionStep: number;
   #turns = 0;
 
   constructor(options: EngineOptions) {
@@ -41,12 +45,16 @@ export class Engine {
     this.limits = options.limits;
     this.windows = options.windows;
     this.clock = new TurnClock(options.clock ?? systemClock);
+    this.#nextSession = options.firstSession ?? 1;
+    this.#sessionStep = options.sessionStep ?? 1;
     this.#timer = setInterval(() => this.#sweep(), SWEEP);
     this.#timer.unref();
   }
 
   nextSessionId(): number {
-    return this.#nextSession++;
+    const id = this.#nextSession;
+    this.#nextSession += this.#sessionStep;
+    return id;
   }
 
   watch(swept: Swept): void {

@@ -75,6 +75,8 @@ export abstract class Session implements Owner, Receiver, Listener {
   protected abstract write(request: Request): void;
   /** Answers `count` requests of a run with an error, where the protocol has one. */
   protected abstract writeError(error: ProxyError, count: number): void;
+  /** Connect hooks are done: the client may be read. Doors that speak first do it here. */
+  opened(): void {}
   /** Takes bytes of the shared read buffer, pumps, and keeps what was not used. */
   abstract read(bytes: Buffer, length: number): void;
   /** The connection is over: let go of links. */

@@ -17,7 +17,7 @@ export interface UpstreamConf {
   readonly timeout?: { readonly connect?: number; readonly send?: number; readonly read?: number; readonly idle?: number };
   readonly keepalive_pool?: { readonly size?: number; readonly idle_timeout?: number; readonly requests?: number };
   readonly scheme?: string;
-  readonly tls?: { readonly verify?: boolean; readonly client_cert?: string; readonly client_key?: string };
+  readonly tls?: { readonly verify?: boolean; readonly server_name?: string; readonly ca?: string; readonly client_cert?: string; readonly client_key?: string };
   readonly auth?: { readonly username?: string; readonly password: string };
 }
 
@@ -95,6 +95,8 @@ function tlsOptions(conf: UpstreamConf): ConnectionOptions {
   return {
     minVersion: 'TLSv1.2',
     rejectUnauthorized: tls.verify ?? true,
+    ...(tls.server_name === undefined ? {} : { servername: tls.server_name }),
+    ...(tls.ca === undefined ? {} : { ca: tls.ca }),
     ...(tls.client_cert === undefined ? {} : { cert: tls.client_cert }),
     ...(tls.client_key === undefined ? {} : { key: tls.client_key }),
   };

@@ -3,6 +3,7 @@ import type { Engine } from '../../core/engine.ts';
 import type { Backend, BackendOptions } from '../../core/protocol.ts';
 import type { Request } from '../../core/request.ts';
 import type { Session } from '../../core/session.ts';
+import { hashKey } from '../../core/upstream/hash-key.ts';
 import type { Link } from '../../core/upstream/link.ts';
 import type { Node } from '../../core/upstream/node.ts';
 import type { Upstream } from '../../core/upstream/upstream.ts';
@@ -58,7 +59,7 @@ export class RedisBackend implements Backend {
   /** The node for a session; null: nobody is available. */
   pick(session: Session, tried: readonly Node[]): Node | null {
     const { balancer, conf } = this.upstream!;
-    const key = conf.type === 'chash' ? hashKey(conf.key, conf.hash_on, session) : null;
+    const key = conf.type === 'chash' ? hashKey(conf, session) : null;
     return tried.length === 0 ? balancer.pick(key, 0) : balancer.pick(key, tried.length, tried);
   }
 
@@ -105,21 +106,4 @@ export class RedisBackend implements Backend {
 function labelOf(id: number): string {
   const { name } = commands[id]!;
   return name === '' ? 'unknown' : name.replace('|', ' ');
-}
-
-function hashKey(key: string | undefined, on: string | undefined, session: Session): Buffer {
-  const text = on === 'vars_combinations'
-    ? (key ?? '').replace(/\$\{?(\w+)\}?/g, (_all, name: string) => variableOf(session, name))
-    : variableOf(session, key ?? 'remote_addr');
-  return Buffer.from(text === '' ? session.remoteAddress : text);
-}
-
-function variableOf(session: Session, name: string): string {
-  switch (name) {
-    case 'remote_addr': return session.remoteAddress;
-    case 'remote_port': return String(session.remotePort);
-    case 'server_addr': return session.localAddress;
-    case 'server_port': return String(session.localPort);
-    default: return session.variable(name) ?? '';
-  }
 }

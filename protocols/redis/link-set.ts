@@ -169,7 +169,7 @@ export class LinkSet {
       connectTimeout: timeouts.connect,
       replyTimeout: timeouts.read,
       onNoAuth: () => { this.requiresAuth = true; },
-      ...(tls === undefined ? {} : { tls: { ...tls, servername: this.node.host } }),
+      ...(tls === undefined ? {} : { tls: { servername: this.node.host, ...tls } }),
     };
   }
 }

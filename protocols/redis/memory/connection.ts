@@ -94,6 +94,8 @@ export class Connection implements Subscriber {
         // A command that blocks is over when it is unblocked.
         if (!this.blocked) this.#advanceReplyMode();
         this.engine.blocking.serveReady();
+        // A pipeline of large replies: stop when the client does not read, instead of gathering them all.
+        if (this.reply.bytes > MAX_UNREAD) this.flush();
       }
     } catch (cause) {
       this.#refuse(cause);
@@ -102,7 +104,7 @@ export class Connection implements Subscriber {
 
   flush(): void {
     if (this.#closed) return;
-    if (!this.reply.empty) this.#socket.write(this.reply.take());
+    if (this.reply.bytes > 0) this.#write(this.reply.take());
     if (this.#closing) {
       this.#release();
       this.#socket.end(() => this.#socket.destroy());
@@ -178,6 +180,13 @@ export class Connection implements Subscriber {
     }
     this.process();
     this.engine.settle();
+  }
+
+  /** One system call for all parts. */
+  #write(parts: readonly Buffer[]): void {
+    this.#socket.cork();
+    for (const part of parts) this.#socket.write(part);
+    this.#socket.uncork();
   }
 
   #refuse(cause: unknown): void {

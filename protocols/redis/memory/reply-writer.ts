@@ -12,18 +12,22 @@ export class ReplyWriter {
   /** True while CLIENT REPLY OFF or SKIP drops replies; pushes still go out. */
   muted = false;
   #parts: Buffer[] = [];
+  #partsBytes = 0;
+  /** Latin1, thus one character per byte. */
   #text = '';
 
-  get empty(): boolean {
-    return this.#parts.length === 0 && this.#text === '';
+  /** Bytes written since the last `take`. */
+  get bytes(): number {
+    return this.#partsBytes + this.#text.length;
   }
 
-  /** Everything written since the last call, as one buffer. */
-  take(): Buffer {
+  /** Everything written since the last call: small replies joined, large values as they are, uncopied. */
+  take(): readonly Buffer[] {
     this.#closeText();
     const parts = this.#parts;
     this.#parts = [];
-    return parts.length === 1 && parts[0] !== undefined ? parts[0] : Buffer.concat(parts);
+    this.#partsBytes = 0;
+    return parts;
   }
 
   ok(): void {
@@ -53,7 +57,7 @@ export class ReplyWriter {
     }
     this.#text += `$${value.length}\r\n`;
     this.#closeText();
-    this.#parts.push(typeof value === 'string' ? Buffer.from(value, 'latin1') : value);
+    this.#push(typeof value === 'string' ? Buffer.from(value, 'latin1') : value);
     this.#text = '\r\n';
   }
 
@@ -108,7 +112,12 @@ export class ReplyWriter {
 
   #closeText(): void {
     if (this.#text === '') return;
-    this.#parts.push(Buffer.from(this.#text, 'latin1'));
+    this.#push(Buffer.from(this.#text, 'latin1'));
     this.#text = '';
+  }
+
+  #push(part: Buffer): void {
+    this.#parts.push(part);
+    this.#partsBytes += part.length;
   }
 }

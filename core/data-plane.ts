@@ -1,0 +1,203 @@
+// One worker's data plane: engine, routes and listeners of one thread.
+import type { ListenerSettings, Settings } from './settings.ts';
+import { portRange } from './settings.ts';
+import type { Config } from './config/source.ts';
+import { Engine } from './engine.ts';
+import { limitsOf } from './settings-limits.ts';
+import { ClientCounter, PortListener } from './listener.ts';
+import type { Loader, ModuleKind } from './loader.ts';
+import type { Logger } from './log.ts';
+import { Metrics, type MetricsSnapshot } from './metrics.ts';
+import type { ListenerStatus, PlaneStatus, Rejection } from './plane.ts';
+import { watchProcess, type ProcessMetrics } from './process-metrics.ts';
+import type { Registry } from './registry.ts';
+import { Routes } from './reload.ts';
+import { reopenAll } from './reopen.ts';
+import { tcp } from './tcp.ts';
+import { NodeTable } from './upstream/node.ts';
+import { Resolver } from './upstream/resolve.ts';
+import { SharedWindows } from './windows.ts';
+
+export interface DataPlaneOptions {
+  readonly settings: Settings;
+  readonly log: Logger;
+  readonly registry: Registry;
+  readonly loader: Loader;
+  readonly windows: SharedArrayBuffer;
+  readonly worker: number;
+  readonly workers: number;
+}
+
+interface Open {
+  readonly listener: PortListener;
+  readonly status: ListenerStatus;
+}
+
+export class DataPlane {
+  readonly engine: Engine;
+  readonly routes: Routes;
+  readonly #options: DataPlaneOptions;
+  readonly #nodes: NodeTable;
+  readonly #resolver = new Resolver();
+  readonly #process: ProcessMetrics;
+  readonly #perAddress: ClientCounter;
+  /** By `address port`. */
+  readonly #open = new Map<string, Open>();
+  readonly #failed = new Map<string, ListenerStatus>();
+  #revision = 0;
+  #draining = false;
+  #applying: Promise<unknown> = Promise.resolve();
+
+  constructor(options: DataPlaneOptions) {
+    const { settings, log, worker, workers } = options;
+    this.#options = options;
+    const limits = limitsOf(settings.limits);
+    const metrics = new Metrics();
+    this.#process = watchProcess(metrics);
+    const windows = new SharedWindows(options.windows);
+    this.engine = new Engine({ log, metrics, limits, windows, firstSession: worker + 1, sessionStep: workers });
+    this.#perAddress = new ClientCounter(Math.ceil(limits.clientsPerAddress / workers));
+    const up = new Map<string, number>();
+    this.#nodes = new NodeTable({
+      resolver: this.#resolver,
+      onChange: (node, available, reason) => {
+        let gauge = up.get(node.address);
+        if (gauge === undefined) {
+          gauge = metrics.gauge('millrace_upstream_node_up', 'Whether a node is used: 1 or 0.', { node: node.address }, { merge: 'min' });
+          up.set(node.address, gauge);
+        }
+        metrics.set(gauge, available ? 1 : 0);
+        log[available ? 'info' : 'warn']({ code: available ? 'NODE_UP' : 'NODE_DOWN', node: node.address, reason }, 'upstream node');
+      },
+    });
+    this.routes = new Routes({ engine: this.engine, registry: options.registry, nodes: this.#nodes });
+  }
+
+  /** Opens the listeners of the settings. Rejects with LISTEN_FAILED. */
+  async listen(): Promise<void> {
+    for (const listener of this.#options.settings.listeners) await this.#listen(listener, 'settings');
+  }
+
+  /** Builds and swaps; answers when listeners that routes ask for are open, too. Calls queue up. */
+  apply(config: Config, embedded: ReadonlyMap<string, string>): Promise<readonly Rejection[]> {
+    const run = async (): Promise<readonly Rejection[]> => {
+      const rejections = [...this.routes.apply(config, embedded)];
+      this.#revision = config.revision;
+      await this.#followPorts();
+      return rejections;
+    };
+    const result = this.#applying.then(run);
+    this.#applying = result.catch(() => undefined);
+    return result;
+  }
+
+  /** A plugin or protocol file changed. Null: it serves; a text: the old code goes on. */
+  async loadModule(kind: ModuleKind, file: string, generation: number): Promise<string | null> {
+    const error = await this.#options.loader.load(kind, file, generation);
+    if (error !== null) return error;
+    const rejections = this.routes.refresh();
+    return rejections.length === 0 ? null : rejections.map(({ id, text }) => `route ${id}: ${text}`).join('; ');
+  }
+
+  status(): PlaneStatus {
+    const { worker, loader } = this.#options;
+    return {
+      worker,
+      revision: this.#revision,
+      sessions: this.engine.sessions.size,
+      places: this.routes.places.map(([route, { plugin, version, hooks }]) => {
+        let status: Record<string, unknown> = {};
+        try {
+          // Cloned: it may travel to another thread.
+          status = structuredClone(hooks.status?.() ?? {});
+        } catch (cause) {
+          status = { error: cause instanceof Error ? cause.message : String(cause) };
+        }
+        return { plugin, version, route, worker, status };
+      }),
+      modules: loader.modules,
+      listeners: [...[...this.#open.values()].map(({ status }) => status), ...this.#failed.values()],
+    };
+  }
+
+  metrics(): MetricsSnapshot {
+    this.#process.update();
+    return this.engine.metrics.snapshot();
+  }
+
+  reopen(): void {
+    reopenAll();
+  }
+
+  /** Stops accepting; ends clients as they become idle, and all of them at the deadline. */
+  async drain(deadline: number): Promise<void> {
+    this.#draining = true;
+    for (const { listener } of this.#open.values()) listener.close();
+    this.#open.clear();
+    const until = performance.now() + deadline;
+    while (this.engine.sessions.size > 0 && performance.now() < until) {
+      for (const session of this.engine.sessions) if (session.idle) session.end('DRAINED');
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    for (const session of this.engine.sessions) session.destroy('DRAINED');
+    this.routes.close();
+    // Loggers flush what they hold when their plan closes.
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    this.#nodes.close();
+    this.#resolver.close();
+    this.#process.close();
+    this.engine.close();
+  }
+
+  /** Opens the ports that routes ask for and nobody listens on, and closes those that nobody asks for any more. */
+  async #followPorts(): Promise<void> {
+    if (this.#draining) return;
+    const { stream_ports: allowed } = this.#options.settings;
+    const { first, last } = portRange(allowed.range);
+    const wanted = this.routes.router.ports;
+    for (const [key, { listener, status }] of this.#open) {
+      if (status.origin !== 'route' || wanted.has(status.port)) continue;
+      listener.close();
+      this.#open.delete(key);
+    }
+    for (const [key, status] of this.#failed) if (!wanted.has(status.port)) this.#failed.delete(key);
+    for (const port of wanted) {
+      if ([...this.#open.values()].some(({ status }) => status.port === port)) continue;
+      const outside = !allowed.open || port < first || port > last;
+      const status: ListenerStatus = { address: allowed.address, port, tls: false, origin: 'route', error: null };
+      const key = `${allowed.address} ${port}`;
+      if (outside) {
+        this.#failed.set(key, { ...status, error: `port ${port} may not be opened: stream_ports.range is ${allowed.range}` });
+        continue;
+      }
+      try {
+        await this.#listen({ address: allowed.address, port }, 'route');
+        this.#failed.delete(key);
+      } catch (cause) {
+        const error = (cause as Error).message;
+        if (!this.#failed.has(key)) this.engine.log.error({ code: 'LISTEN_FAILED', err: cause }, 'could not open a port that a route asks for');
+        this.#failed.set(key, { ...status, error });
+      }
+    }
+  }
+
+  async #listen(settings: ListenerSettings, origin: 'settings' | 'route'): Promise<void> {
+    const { engine } = this;
+    const { workers, registry } = this.#options;
+    const listener = new PortListener({
+      address: settings.address,
+      port: settings.port,
+      tls: settings.tls ?? null,
+      reusePort: workers > 1,
+      engine,
+      clients: Math.ceil(engine.limits.clientsPerListener / workers),
+      perAddress: this.#perAddress,
+      route: (from) => this.routes.router.match(from),
+      protocol: (name) => (name === 'tcp' ? tcp : registry.protocols.get(name)?.value),
+    });
+    const port = await listener.listen();
+    const status = { address: settings.address, port, tls: settings.tls !== undefined, origin, error: null };
+    this.#open.set(`${settings.address} ${port}`, { listener, status });
+  }
+}
+

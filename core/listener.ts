@@ -1,0 +1,238 @@
+// A port that clients connect to: accepts, counts, finds the route, runs its connect hooks, opens the door.
+import { createServer, type Server, type Socket } from 'node:net';
+import { readFileSync } from 'node:fs';
+import { createSecureContext, createServer as createTlsServer, TLSSocket, type SecureContext } from 'node:tls';
+import { Connection, type Origin } from './connection.ts';
+import type { Engine } from './engine.ts';
+import { ProxyError, type ErrorCode } from './errors.ts';
+import { adoptAccepted, readData } from './inlet.ts';
+import type { Protocol } from './protocol.ts';
+import type { Route } from './route.ts';
+
+export interface ListenerOptions {
+  readonly address: string;
+  readonly port: number;
+  readonly tls: TlsFiles | null;
+  /** Several workers listen on the same port. */
+  readonly reusePort: boolean;
+  readonly engine: Engine;
+  /** Connections per listener and per client address of this worker. */
+  readonly clients: number;
+  readonly perAddress: ClientCounter;
+  readonly route: (origin: Origin) => Route | null;
+  readonly protocol: (name: string) => Protocol | undefined;
+}
+
+export interface TlsFiles {
+  readonly cert?: string;
+  readonly key?: string;
+  readonly certificates?: readonly { readonly sni?: string; readonly cert: string; readonly key: string }[];
+}
+
+/** Connections per client address. */
+export class ClientCounter {
+  readonly #most: number;
+  readonly #counts = new Map<string, number>();
+
+  constructor(most: number) {
+    this.#most = most;
+  }
+
+  take(address: string): boolean {
+    const count = this.#counts.get(address) ?? 0;
+    if (count >= this.#most) return false;
+    this.#counts.set(address, count + 1);
+    return true;
+  }
+
+  giveBack(address: string): void {
+    const count = this.#counts.get(address) ?? 0;
+    if (count <= 1) this.#counts.delete(address);
+    else this.#counts.set(address, count - 1);
+  }
+}
+
+export class PortListener {
+  readonly options: ListenerOptions;
+  readonly #server: Server;
+  #clients = 0;
+  #lastRefusal = 0;
+
+  constructor(options: ListenerOptions) {
+    this.options = options;
+    const sockets = { pauseOnConnect: true, allowHalfOpen: true, noDelay: true } as const;
+    if (options.tls === null) {
+      this.#server = createServer(sockets, (socket) => this.#accepted(socket, null));
+    } else {
+      const certificates = new Certificates(options.tls);
+      const server = createTlsServer({
+        ...sockets,
+        minVersion: 'TLSv1.2',
+        handshakeTimeout: options.engine.limits.handshakeTimeout,
+        SNICallback: (name, done) => done(null, certificates.for(name)),
+        ...certificates.fallback,
+      }, (socket) => this.#accepted(socket, serverName(socket)));
+      server.on('tlsClientError', (cause) => {
+        options.engine.connectionEnded('TLS_FAILED', '', '');
+        options.engine.log.debug({ code: 'TLS_FAILED', err: cause }, 'TLS handshake failed');
+      });
+      this.#server = server;
+    }
+    // EMFILE and the like: the process goes on serving those it has.
+    this.#server.on('error', (cause) => options.engine.log.error({ code: 'LISTEN_FAILED', err: cause, port: options.port }, 'listener'));
+  }
+
+  listen(): Promise<number> {
+    const { address, port, reusePort } = this.options;
+    return new Promise((resolve, reject) => {
+      const failed = (cause: Error): void => reject(new ProxyError('LISTEN_FAILED', `${address}:${port}: ${cause.message}`, { cause }));
+      this.#server.once('error', failed);
+      this.#server.listen({ host: address, port, backlog: 4096, reusePort }, () => {
+        this.#server.off('error', failed);
+        const at = this.#server.address();
+        resolve(typeof at === 'object' && at !== null ? at.port : port);
+      });
+    });
+  }
+
+  /** Accepts nobody any more; open connections go on. */
+  close(): void {
+    this.#server.close();
+  }
+
+  #accepted(socket: Socket, sni: string | null): void {
+    const { engine, perAddress } = this.options;
+    const origin: Origin = {
+      remoteAddress: plain(socket.remoteAddress ?? ''),
+      remotePort: socket.remotePort ?? 0,
+      localAddress: plain(socket.localAddress ?? ''),
+      localPort: socket.localPort ?? this.options.port,
+      sni,
+      tls: this.options.tls !== null,
+    };
+    if (origin.remoteAddress === '') {
+      // It was reset before it was accepted.
+      socket.destroy();
+      return;
+    }
+    let connection: Connection | null = null;
+    const sink = (bytes: Buffer, length: number): void => connection?.read(bytes, length);
+    const adopted = this.options.tls === null ? adoptAccepted(socket, sink) : readData(socket, sink);
+    connection = new Connection(adopted, origin);
+    const { clients } = this.options;
+    if (this.#clients >= clients || !perAddress.take(origin.remoteAddress)) {
+      this.#refuse(connection, 'TOO_MANY_CONNECTIONS', this.options.route(origin));
+      return;
+    }
+    this.#clients++;
+    adopted.once('close', () => {
+      this.#clients--;
+      perAddress.giveBack(origin.remoteAddress);
+    });
+    const route = this.options.route(origin);
+    if (route === null || route.plan === null) {
+      engine.log.info({ code: 'NO_ROUTE', remote_addr: origin.remoteAddress, server_port: origin.localPort, sni }, 'not hit any route');
+      this.#refuse(connection, 'NO_ROUTE', null);
+      return;
+    }
+    this.#open(connection, route);
+  }
+
+  #open(connection: Connection, route: Route): void {
+    const { engine } = this.options;
+    const protocol = this.options.protocol(route.protocol);
+    if (protocol === undefined || route.plan === null) return this.#refuse(connection, 'NO_ROUTE', null);
+    const { plan } = route;
+    const session = protocol.door.open(connection, route, engine);
+    connection.serve(session);
+    if (plan.connect.length === 0) {
+      connection.resume();
+      session.opened();
+      return;
+    }
+    void runConnectHooks(plan.connect, session).then((refused) => {
+      if (session.closed) return;
+      if (refused === null) {
+        connection.resume();
+        session.opened();
+        return;
+      }
+      const bytes = protocol.door.refuse?.(refused.message) ?? null;
+      if (bytes !== null && refused.code !== 'CONNECTION_REFUSED') connection.outbox.append(bytes, 0, bytes.length);
+      session.end(refused.code);
+    });
+  }
+
+  #refuse(connection: Connection, code: ErrorCode, route: Route | null): void {
+    const { engine } = this.options;
+    const protocol = route === null ? undefined : this.options.protocol(route.protocol);
+    const bytes = protocol?.door.refuse?.(new ProxyError(code).message) ?? null;
+    if (bytes === null) {
+      connection.destroy(code);
+    } else {
+      connection.outbox.append(bytes, 0, bytes.length);
+      connection.finish(code, 200);
+    }
+    engine.connectionEnded(code, route?.id ?? '', connection.origin.remoteAddress);
+    const now = engine.clock.now();
+    if (code !== 'NO_ROUTE' && now - this.#lastRefusal > 1000) {
+      this.#lastRefusal = now;
+      engine.log.warn({ code, remote_addr: connection.origin.remoteAddress }, 'connection refused');
+    }
+  }
+}
+
+async function runConnectHooks(
+  places: readonly { readonly hooks: { connect?(session: unknown): void | Promise<void> }; readonly report: (code: ErrorCode, cause: unknown) => void }[],
+  session: unknown,
+): Promise<ProxyError | null> {
+  for (const { hooks, report } of places) {
+    try {
+      await hooks.connect!(session);
+    } catch (cause) {
+      if (cause instanceof ProxyError) return cause;
+      // A gate that broke stays shut.
+      report('PLUGIN_FAILED', cause);
+      return new ProxyError('PLUGIN_FAILED', undefined, { cause });
+    }
+  }
+  return null;
+}
+
+/** IPv4 clients of an IPv6 socket are named as what they are. */
+function plain(address: string): string {
+  return address.startsWith('::ffff:') && address.includes('.') ? address.slice(7) : address;
+}
+
+function serverName(socket: TLSSocket): string | null {
+  // False or empty when the client named none.
+  const { servername } = socket as { servername?: string | false };
+  return typeof servername === 'string' && servername !== '' ? servername.toLowerCase() : null;
+}
+
+class Certificates {
+  readonly #named = new Map<string, SecureContext>();
+  readonly fallback: { readonly cert?: Buffer; readonly key?: Buffer } = {};
+
+  constructor(files: TlsFiles) {
+    const list = [...(files.certificates ?? [])];
+    if (files.cert !== undefined && files.key !== undefined) list.push({ cert: files.cert, key: files.key });
+    for (const { sni, cert, key } of list) {
+      const pair = { cert: readFileSync(cert), key: readFileSync(key) };
+      if (sni === undefined) this.fallback = pair;
+      else this.#named.set(sni.toLowerCase(), createSecureContext({ ...pair, minVersion: 'TLSv1.2' }));
+    }
+  }
+
+  /** Exact name, then the longest `*.` that fits. */
+  for(name: string): SecureContext | undefined {
+    const lower = name.toLowerCase();
+    const exact = this.#named.get(lower);
+    if (exact !== undefined) return exact;
+    for (let dot = lower.indexOf('.'); dot >= 0; dot = lower.indexOf('.', dot + 1)) {
+      const wild = this.#named.get(`*${lower.slice(dot)}`);
+      if (wild !== undefined) return wild;
+    }
+    return undefined;
+  }
+}

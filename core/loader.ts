@@ -1,0 +1,149 @@
+// Imports plugins and protocols: ours and those of the configured folders, by the same road. A changed file is
+// imported anew; the old code serves until the new one is known to be good.
+import { existsSync, readdirSync, statSync } from 'node:fs';
+import { registerHooks } from 'node:module';
+import { basename, dirname, extname, join, sep } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import type { ModuleStatus } from './plane.ts';
+import type { Plugin } from './plugin.ts';
+import type { Protocol } from './protocol.ts';
+import type { Registry } from './registry.ts';
+
+export type ModuleKind = 'plugin' | 'protocol';
+
+export interface ModuleFolder {
+  readonly kind: ModuleKind;
+  readonly path: string;
+}
+
+const here = dirname(fileURLToPath(import.meta.url));
+const ending = extname(fileURLToPath(import.meta.url));
+
+/** The folders that come with Millrace. */
+export const builtIn: readonly ModuleFolder[] = [
+  { kind: 'plugin', path: join(here, '..', 'plugins') },
+  { kind: 'protocol', path: join(here, '..', 'protocols') },
+];
+
+// A file outside of the package finds us without being installed beside us, and a reloaded file takes its own files
+// along: they get its version.
+const own: Readonly<Record<string, string>> = {
+  millrace: pathToFileURL(join(here, `api${ending}`)).href,
+  'millrace/protocol': pathToFileURL(join(here, `protocol-api${ending}`)).href,
+};
+registerHooks({
+  resolve(specifier, context, next) {
+    const ours = own[specifier];
+    if (ours !== undefined) return { url: ours, shortCircuit: true };
+    const resolved = next(specifier, context);
+    const version = /[?&]v=(\d+)$/.exec(context.parentURL ?? '')?.[1];
+    const relative = specifier.startsWith('./') || specifier.startsWith('../');
+    if (version === undefined || !relative || !resolved.url.startsWith('file:') || inPackage(resolved.url)) return resolved;
+    return { ...resolved, url: `${resolved.url}?v=${version}` };
+  },
+});
+
+const packageRoot = pathToFileURL(join(here, '..') + sep).href;
+function inPackage(url: string): boolean {
+  return ['core/', 'protocols/', 'plugins/', 'admin/'].some((folder) => url.startsWith(packageRoot + folder));
+}
+
+/** The module files of a folder: `name.ts`, `name.js`, or for protocols also `name/index.ts`. */
+export function moduleFiles({ kind, path }: ModuleFolder): string[] {
+  if (!existsSync(path)) return [];
+  const files: string[] = [];
+  for (const name of readdirSync(path).toSorted()) {
+    const full = join(path, name);
+    if (isModuleFile(full)) files.push(full);
+    else if (kind === 'protocol' && statSync(full).isDirectory()) {
+      const index = ['index.ts', 'index.js'].map((file) => join(full, file)).find((file) => existsSync(file));
+      if (index !== undefined) files.push(index);
+    }
+  }
+  return files;
+}
+
+export function isModuleFile(path: string): boolean {
+  const name = basename(path);
+  return /\.(ts|js|mts|mjs)$/.test(name) && !name.endsWith('.d.ts') && !/\.test\.\w+$/.test(name) && !name.startsWith('.');
+}
+
+export class Loader {
+  readonly #registry: Registry;
+  readonly #status = new Map<string, ModuleStatus>();
+
+  constructor(registry: Registry) {
+    this.#registry = registry;
+  }
+
+  get modules(): readonly ModuleStatus[] {
+    return [...this.#status.values()];
+  }
+
+  /** Loads every module of the folders. What fails is in `modules`, with the reason. */
+  async loadAll(folders: readonly ModuleFolder[]): Promise<void> {
+    for (const folder of folders) {
+      for (const file of moduleFiles(folder)) await this.load(folder.kind, file, 1);
+    }
+  }
+
+  /** Imports a file and registers what it exports. Null: it serves; a text: the old code goes on serving. */
+  async load(kind: ModuleKind, file: string, generation: number): Promise<string | null> {
+    const before = this.#status.get(file);
+    try {
+      const url = pathToFileURL(file).href + (generation > 1 ? `?v=${generation}` : '');
+      const { default: value } = await import(url) as { default?: unknown };
+      const name = kind === 'plugin' ? this.#plugin(value, file, generation) : this.#protocol(value, file, generation);
+      this.#status.set(file, { kind, name, file, generation, error: null });
+      return null;
+    } catch (cause) {
+      const error = cause instanceof Error ? cause.message : String(cause);
+      this.#status.set(file, {
+        kind, name: before?.name ?? basename(file, extname(file)), file, generation: before?.generation ?? 0, error,
+      });
+      return error;
+    }
+  }
+
+  /** The file is gone: what it exported serves on where it is configured, until a restart. */
+  forget(file: string): void {
+    const before = this.#status.get(file);
+    if (before !== undefined) this.#status.set(file, { ...before, error: 'the file is gone' });
+  }
+
+  #plugin(value: unknown, file: string, generation: number): string {
+    const plugin = value as Plugin;
+    need(value, 'plugin', { name: 'string', priority: 'number', schema: 'object', setup: 'function' });
+    if (Object.hasOwn(plugin.schema['properties'] as object ?? {}, '_meta')) throw new Error('schema: found forbidden property _meta');
+    this.#unclaimed(this.#registry.plugins.get(plugin.name)?.file, plugin.name, file);
+    this.#registry.addPlugin(plugin, file, generation);
+    return plugin.name;
+  }
+
+  #protocol(value: unknown, file: string, generation: number): string {
+    const protocol = value as Protocol;
+    need(value, 'protocol', { name: 'string', schema: 'object', door: 'object', backend: 'function' });
+    this.#unclaimed(this.#registry.protocols.get(protocol.name)?.file, protocol.name, file);
+    this.#registry.addProtocol(protocol, file, generation);
+    return protocol.name;
+  }
+
+  /** A copy of a file must not silently replace the original. */
+  #unclaimed(owner: string | undefined, name: string, file: string): void {
+    if (owner !== undefined && owner !== file && existsSync(owner)) {
+      throw new Error(`name: expected one that is free, got "${name}", which ${owner} has`);
+    }
+  }
+}
+
+function need(value: unknown, kind: string, fields: Readonly<Record<string, string>>): void {
+  if (typeof value !== 'object' || value === null) {
+    throw new Error(`default export: expected a ${kind}, got ${value === undefined ? 'nothing' : typeof value}`);
+  }
+  for (const [field, type] of Object.entries(fields)) {
+    const got = (value as Record<string, unknown>)[field];
+    if (typeof got !== type || got === null || got === '') {
+      throw new Error(`${field}: expected ${type === 'string' ? 'a text' : type}, got ${got === undefined ? 'nothing' : typeof got}`);
+    }
+  }
+}

@@ -1,0 +1,55 @@
+// The data plane in this thread: what one worker does, and what tests use.
+import type { Config } from './config/source.ts';
+import type { DataPlane } from './data-plane.ts';
+import type { ModuleKind } from './loader.ts';
+import type { MetricsSnapshot } from './metrics.ts';
+import type { Plane, PlaneStatus, Rejection } from './plane.ts';
+
+/** A plane that the application starts and feeds. */
+export interface RunningPlane extends Plane {
+  /** Addresses of embedded servers, by protocol; used from the next `apply` on. */
+  setEmbedded(embedded: ReadonlyMap<string, string>): void;
+  listen(): Promise<void>;
+  loadModule(kind: ModuleKind, file: string, generation: number): Promise<string | null>;
+}
+
+export class LocalPlane implements RunningPlane {
+  readonly #plane: DataPlane;
+  #embedded: ReadonlyMap<string, string> = new Map();
+
+  constructor(plane: DataPlane) {
+    this.#plane = plane;
+  }
+
+  setEmbedded(embedded: ReadonlyMap<string, string>): void {
+    this.#embedded = embedded;
+  }
+
+  listen(): Promise<void> {
+    return this.#plane.listen();
+  }
+
+  apply(config: Config): Promise<readonly Rejection[]> {
+    return this.#plane.apply(config, this.#embedded);
+  }
+
+  loadModule(kind: ModuleKind, file: string, generation: number): Promise<string | null> {
+    return this.#plane.loadModule(kind, file, generation);
+  }
+
+  async status(): Promise<readonly PlaneStatus[]> {
+    return [this.#plane.status()];
+  }
+
+  async metrics(): Promise<MetricsSnapshot> {
+    return this.#plane.metrics();
+  }
+
+  reopen(): void {
+    this.#plane.reopen();
+  }
+
+  drain(deadline: number): Promise<void> {
+    return this.#plane.drain(deadline);
+  }
+}

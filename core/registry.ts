@@ -1,0 +1,92 @@
+// Name → plugin and protocol, each with its compiled schema. Filled by the loader; everybody else looks up here.
+import type { Plugin } from './plugin.ts';
+import type { Protocol } from './protocol.ts';
+import { compileSchema, type JsonSchema, type Problem, type Validator } from './schema.ts';
+import { checkExpression } from './expression.ts';
+import { problem } from './schema.ts';
+
+export interface Registered<T> {
+  readonly value: T;
+  readonly file: string;
+  readonly generation: number;
+  /** Checks a configuration and fills its defaults in. */
+  readonly validate: Validator;
+  readonly validateMetadata: Validator | null;
+}
+
+/** What every plugin's configuration may carry beside its own fields. */
+export const metaSchema: JsonSchema = {
+  type: 'object',
+  additionalProperties: false,
+  properties: {
+    disable: { type: 'boolean', description: 'Leaves this place out.' },
+    priority: { type: 'integer', minimum: -100_000, maximum: 100_000, description: 'Instead of the plugin\'s own.' },
+    phases: {
+      type: 'array', minItems: 1, items: { enum: ['connect', 'request', 'response', 'log'] },
+      description: 'Phases that the plugin takes part in; default all.',
+    },
+    filter: { type: 'array', description: 'Expression; requests for which it is false pass the plugin by.' },
+    error_response: { type: 'string', minLength: 1, maxLength: 512, description: 'Text of errors that the plugin gives.' },
+  },
+};
+const validateMeta = compileSchema(metaSchema);
+
+export class Registry {
+  readonly plugins = new Map<string, Registered<Plugin>>();
+  readonly protocols = new Map<string, Registered<Protocol>>();
+
+  addPlugin(plugin: Plugin, file: string, generation: number): void {
+    this.plugins.set(plugin.name, {
+      value: plugin,
+      file,
+      generation,
+      validate: compileSchema(plugin.schema, { defaults: true }),
+      validateMetadata: plugin.metadataSchema === undefined ? null : compileSchema(plugin.metadataSchema),
+    });
+  }
+
+  addProtocol(protocol: Protocol, file: string, generation: number): void {
+    this.protocols.set(protocol.name, {
+      value: protocol, file, generation, validate: compileSchema(protocol.schema, { defaults: true }), validateMetadata: null,
+    });
+  }
+
+  /** Undefined: no plugin of this name. */
+  checkPlugin(name: string, conf: Readonly<Record<string, unknown>>): readonly Problem[] | undefined {
+    const plugin = this.plugins.get(name);
+    if (plugin === undefined) return undefined;
+    const { _meta: meta, ...own } = conf;
+    const problems = [...plugin.validate(structuredClone(own))];
+    if (meta !== undefined) {
+      problems.push(...validateMeta(meta).map((each) => ({ ...each, at: ['_meta', ...each.at], path: `_meta.${each.path}` })));
+      const { filter } = meta as { filter?: unknown };
+      if (filter !== undefined) problems.push(...this.checkExpression(filter).map((each) => ({ ...each, at: ['_meta', 'filter'] })));
+    }
+    if (problems.length > 0) return problems;
+    const filled = structuredClone(own);
+    plugin.validate(filled);
+    const texts = plugin.value.check?.(filled, { others: [] }) ?? [];
+    return texts.map((text) => problem([], 'a sensible combination', 'this one', text));
+  }
+
+  checkMetadata(name: string, conf: Readonly<Record<string, unknown>>): readonly Problem[] | undefined {
+    const plugin = this.plugins.get(name);
+    if (plugin === undefined) return undefined;
+    return plugin.validateMetadata === null ? [] : plugin.validateMetadata(structuredClone(conf));
+  }
+
+  /** Undefined: no protocol of this name. */
+  checkProtocol(name: string, conf: Readonly<Record<string, unknown>>): readonly Problem[] | undefined {
+    const protocol = this.protocols.get(name);
+    if (protocol === undefined) return undefined;
+    const filled = structuredClone(conf);
+    const problems = protocol.validate(filled);
+    if (problems.length > 0) return problems;
+    const texts = protocol.value.check?.(filled) ?? [];
+    return texts.map((text) => problem([], 'a sensible combination', 'this one', text));
+  }
+
+  checkExpression(expression: unknown): readonly Problem[] {
+    return checkExpression(expression).map((text) => problem([], 'an expression', 'this one', text));
+  }
+}

@@ -1,0 +1,221 @@
+// (old configuration, new one) → running routes. What is equal is kept, what is new is built before anything old is
+// touched, cells are swapped in one turn, and the old is retired when its last request is logged. A resource that
+// cannot be built keeps its last good version and is reported; the others go on.
+import type { Kind, Resource } from './config/resource.ts';
+import type { Config } from './config/source.ts';
+import type { StreamRouteValue } from './config/schemas/stream-route.ts';
+import type { Engine } from './engine.ts';
+import { ProxyError } from './errors.ts';
+import { PlaceBuilder } from './place.ts';
+import { Plan, type Place } from './plan.ts';
+import type { Rejection } from './plane.ts';
+import type { Backend, Protocol } from './protocol.ts';
+import type { Registry } from './registry.ts';
+import { RouteMetrics } from './route-metrics.ts';
+import type { Route } from './route.ts';
+import { Router } from './router.ts';
+import { tcp } from './tcp.ts';
+import type { NodeTable } from './upstream/node.ts';
+import { Upstream, type UpstreamConf } from './upstream/upstream.ts';
+
+export interface RoutesOptions {
+  readonly engine: Engine;
+  readonly registry: Registry;
+  readonly nodes: NodeTable;
+}
+
+interface Built {
+  readonly route: Route;
+  readonly value: StreamRouteValue;
+  /** Everything it was made of, as text: equal text, equal route. */
+  readonly made: string;
+}
+
+interface Blueprint {
+  readonly id: string;
+  readonly value: StreamRouteValue;
+  readonly upstream: UpstreamConf | null;
+  readonly subordinates: readonly Blueprint[];
+  readonly made: string;
+}
+
+const defaultPort = 6379;
+
+export class Routes {
+  readonly #options: RoutesOptions;
+  readonly #places: PlaceBuilder;
+  #built = new Map<string, Built>();
+  #config: Config | null = null;
+  #embedded: ReadonlyMap<string, string> = new Map();
+  router: Router = new Router([]);
+
+  constructor(options: RoutesOptions) {
+    this.#options = options;
+    this.#places = new PlaceBuilder(options);
+  }
+
+  get places(): readonly (readonly [route: string, place: Place])[] {
+    return [...this.#built.values()].flatMap(({ route }) =>
+      (route.plan?.places ?? []).map((place) => [route.id, place] as const));
+  }
+
+  /** Builds and swaps. `embedded`: protocol → `host:port` of its embedded server. */
+  apply(config: Config, embedded: ReadonlyMap<string, string>): readonly Rejection[] {
+    this.#config = config;
+    this.#embedded = embedded;
+    const rejections: Rejection[] = [];
+    const next = new Map<string, Built>();
+    const plans: { readonly route: Route; readonly plan: Plan; readonly conf: unknown }[] = [];
+    const resources = config.resources.stream_routes;
+    for (const resource of resources.values()) {
+      const value = resource.value as StreamRouteValue;
+      if (value.status === 0 || value.protocol?.superior_id !== undefined) continue;
+      const old = this.#built.get(resource.id);
+      try {
+        const blueprint = this.#draw(resource, resources);
+        if (old !== undefined && old.made === blueprint.made) {
+          next.set(resource.id, old);
+          continue;
+        }
+        const { route, plan, conf } = this.#build(blueprint, old?.route);
+        plans.push({ route, plan, conf });
+        next.set(resource.id, { route, value, made: blueprint.made });
+      } catch (cause) {
+        rejections.push(rejection('stream_routes', resource.id, cause));
+        if (old !== undefined) next.set(resource.id, old);
+      }
+    }
+    this.#swap(next, plans);
+    return rejections;
+  }
+
+  /** Builds the plans anew that use a plugin or a protocol whose code changed. */
+  refresh(): readonly Rejection[] {
+    return this.#config === null ? [] : this.apply(this.#config, this.#embedded);
+  }
+
+  close(): void {
+    this.#swap(new Map(), []);
+  }
+
+  #swap(next: Map<string, Built>, plans: readonly { readonly route: Route; readonly plan: Plan; readonly conf: unknown }[]): void {
+    const retired: Plan[] = [];
+    for (const { route, plan, conf } of plans) {
+      if (route.plan !== null) retired.push(route.plan);
+      route.conf = conf;
+      route.plan = plan;
+    }
+    for (const [id, old] of this.#built) {
+      if (next.get(id)?.route === old.route) continue;
+      if (old.route.plan !== null) retired.push(old.route.plan);
+      old.route.plan = null;
+    }
+    this.#built = next;
+    this.router = new Router([...next.values()].map(({ route, value }) => ({ route, conf: value })));
+    for (const plan of retired) plan.retire();
+  }
+
+  #draw(resource: Resource, all: ReadonlyMap<string, Resource>): Blueprint {
+    const value = resource.value as StreamRouteValue;
+    const upstream = this.#upstreamOf(value);
+    const subordinates = [...all.values()]
+      .filter((other) => {
+        const { protocol, status } = other.value as StreamRouteValue;
+        return status !== 0 && String(protocol?.superior_id ?? '') === resource.id && protocol?.name === value.protocol?.name;
+      })
+      .map((other) => this.#draw(other, new Map()));
+    const made = JSON.stringify([
+      value, upstream, subordinates.map((each) => [each.id, each.made]), this.#codeOf(value), this.#metadataOf(value),
+    ]);
+    return { id: resource.id, value, upstream, subordinates, made };
+  }
+
+  #upstreamOf(value: StreamRouteValue): UpstreamConf | null {
+    let conf: UpstreamConf | null = (value.upstream as UpstreamConf | undefined) ?? null;
+    if (conf === null && value.upstream_id !== undefined) {
+      const found = this.#config!.resources.upstreams.get(String(value.upstream_id));
+      if (found === undefined) throw new ProxyError('CONFIG_INVALID', `upstream_id: expected an existing upstream, got "${value.upstream_id}"`);
+      conf = found.value as UpstreamConf;
+    }
+    if (conf?.type !== 'memory') return conf;
+    const protocol = value.protocol?.name ?? 'tcp';
+    const address = this.#embedded.get(protocol);
+    if (address === undefined) throw new ProxyError('CONFIG_INVALID', `upstream.type: protocol ${protocol} has no embedded server`);
+    return { ...conf, type: 'roundrobin', nodes: { [address]: 1 } };
+  }
+
+  /** Which code it runs: a reloaded plugin makes a new plan. */
+  #codeOf(value: StreamRouteValue): unknown {
+    const { registry } = this.#options;
+    return [
+      registry.protocols.get(value.protocol?.name ?? '')?.generation ?? 0,
+      ...pluginsOf(value).map((name) => registry.plugins.get(name)?.generation ?? 0),
+    ];
+  }
+
+  #metadataOf(value: StreamRouteValue): unknown {
+    return pluginsOf(value).map((name) => this.#config!.resources.plugin_metadata.get(name)?.value ?? null);
+  }
+
+  #build(blueprint: Blueprint, cell: Route | undefined): { route: Route; plan: Plan; conf: unknown } {
+    const { engine, registry } = this.#options;
+    const { id, value } = blueprint;
+    const name = value.protocol?.name ?? 'tcp';
+    const protocol: Protocol | undefined = name === 'tcp' ? tcp : registry.protocols.get(name)?.value;
+    if (protocol === undefined) throw new ProxyError('CONFIG_INVALID', `unknown protocol [${name}]`);
+    const conf = structuredClone(value.protocol?.conf ?? {});
+    registry.protocols.get(name)?.validate(conf);
+    const opened: Upstream[] = [];
+    const open = (upstream: UpstreamConf | null, upstreamId: string): Upstream | null => {
+      if (upstream === null) return null;
+      const made = new Upstream({ conf: upstream, table: this.#options.nodes, limits: engine.limits, defaultPort, id: upstreamId });
+      opened.push(made);
+      return made;
+    };
+    let places: readonly Place[] = [];
+    try {
+      const backend = protocol.backend({
+        routeId: id,
+        conf,
+        engine,
+        upstream: open(blueprint.upstream, id),
+        subordinates: blueprint.subordinates.map((each) => ({
+          routeId: each.id, conf: each.value.protocol?.conf ?? {}, upstream: open(each.upstream, each.id)!,
+        })),
+        perOperation: value.protocol?.metric?.enable === true,
+      });
+      places = this.#places.build(id, value, conf, protocol, (plugin) => this.#config!.resources.plugin_metadata.get(plugin)?.value ?? {});
+      const plan = new Plan({
+        routeId: id,
+        places,
+        backend: closing(backend, opened),
+        metrics: new RouteMetrics(engine.metrics, id, name),
+        requestTimeout: engine.limits.requestTimeout,
+      });
+      const route = cell !== undefined && cell.protocol === name ? cell : { id, protocol: name, conf, plan: null };
+      return { route, plan, conf };
+    } catch (cause) {
+      for (const upstream of opened) upstream.close();
+      throw cause;
+    }
+  }
+}
+
+/** The upstreams go when the backend does. */
+function closing(backend: Backend, upstreams: readonly Upstream[]): Backend {
+  const close = backend.close.bind(backend);
+  backend.close = () => {
+    close();
+    for (const upstream of upstreams) upstream.close();
+  };
+  return backend;
+}
+
+function pluginsOf(value: StreamRouteValue): string[] {
+  return [...Object.keys(value.plugins ?? {}), ...(value.protocol?.logger ?? []).map(({ name }) => name)];
+}
+
+export function rejection(kind: Kind, id: string, cause: unknown): Rejection {
+  const code = cause instanceof ProxyError ? cause.code : 'CONFIG_INVALID';
+  return { kind, id, code, text: cause instanceof Error ? cause.message : String(cause) };
+}

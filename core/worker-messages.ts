@@ -1,0 +1,32 @@
+// What the main thread and a worker say to each other. Every call is answered with its number.
+import type { Config } from './config/source.ts';
+import type { ModuleKind } from './loader.ts';
+import type { Settings } from './settings.ts';
+
+export interface WorkerData {
+  readonly settings: Settings;
+  readonly windows: SharedArrayBuffer;
+  readonly worker: number;
+  readonly workers: number;
+}
+
+export type Call =
+  | { readonly name: 'listen' }
+  | { readonly name: 'apply'; readonly config: Config; readonly embedded: ReadonlyMap<string, string> }
+  | { readonly name: 'loadModule'; readonly kind: ModuleKind; readonly file: string; readonly generation: number }
+  | { readonly name: 'status' }
+  | { readonly name: 'metrics' }
+  | { readonly name: 'reopen' }
+  | { readonly name: 'ping' }
+  | { readonly name: 'drain'; readonly deadline: number };
+
+export interface CallMessage {
+  readonly number: number;
+  readonly call: Call;
+}
+
+export interface AnswerMessage {
+  readonly number: number;
+  readonly value?: unknown;
+  readonly error?: { readonly code: string; readonly message: string };
+}

@@ -1,0 +1,47 @@
+// One worker thread: a data plane that does what the main thread says.
+import { parentPort, workerData } from 'node:worker_threads';
+import { DataPlane } from './data-plane.ts';
+import { ProxyError } from './errors.ts';
+import { builtIn, Loader } from './loader.ts';
+import { createLogger } from './log.ts';
+import { Registry } from './registry.ts';
+import type { AnswerMessage, Call, CallMessage, WorkerData } from './worker-messages.ts';
+
+const { settings, windows, worker, workers } = workerData as WorkerData;
+const { log, reopen } = createLogger(settings.log);
+const registry = new Registry();
+const loader = new Loader(registry);
+const folders = [
+  ...builtIn,
+  ...settings.plugins.map((path) => ({ kind: 'plugin', path }) as const),
+  ...settings.protocols.map((path) => ({ kind: 'protocol', path }) as const),
+];
+const loading = loader.loadAll(folders);
+const plane = new DataPlane({ settings, log: log.child({ worker }), registry, loader, windows, worker, workers });
+
+async function answer(call: Call): Promise<unknown> {
+  await loading;
+  switch (call.name) {
+    case 'listen': return plane.listen();
+    case 'apply': return plane.apply(call.config, call.embedded);
+    case 'loadModule': return plane.loadModule(call.kind, call.file, call.generation);
+    case 'status': return plane.status();
+    case 'metrics': return plane.metrics();
+    case 'reopen':
+      reopen();
+      return plane.reopen();
+    case 'ping': return null;
+    case 'drain': return plane.drain(call.deadline);
+  }
+}
+
+parentPort!.on('message', ({ number, call }: CallMessage) => {
+  answer(call).then(
+    (value) => parentPort!.postMessage({ number, value } satisfies AnswerMessage),
+    (cause: unknown) => {
+      const code = cause instanceof ProxyError ? cause.code : 'INTERNAL';
+      const message = cause instanceof Error ? cause.message : String(cause);
+      parentPort!.postMessage({ number, error: { code, message } } satisfies AnswerMessage);
+    },
+  );
+});

@@ -1,0 +1,217 @@
+// One worker thread per core, each listening on the same port. The main thread tells all of them what to run, and
+// replaces one that ended or stopped answering.
+import { extname } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Worker } from 'node:worker_threads';
+import type { Config } from './config/source.ts';
+import { ProxyError, type ErrorCode } from './errors.ts';
+import type { ModuleKind } from './loader.ts';
+import type { RunningPlane } from './local-plane.ts';
+import type { Logger } from './log.ts';
+import { mergeSnapshots, type MetricsSnapshot } from './metrics.ts';
+import type { PlaneStatus, Rejection } from './plane.ts';
+import type { Settings } from './settings.ts';
+import type { AnswerMessage, Call, WorkerData } from './worker-messages.ts';
+
+export interface WorkersOptions {
+  readonly settings: Settings;
+  readonly log: Logger;
+  readonly windows: SharedArrayBuffer;
+  readonly workers: number;
+  /** A worker that is silent for so many ms is replaced; default 5000. */
+  readonly silence?: number;
+}
+
+interface Waiting {
+  readonly resolve: (value: unknown) => void;
+  readonly reject: (error: ProxyError) => void;
+}
+
+/** Reading a worker's state must not wait for one that hangs. */
+const readTimeout = 1000;
+const longestBackoff = 10_000;
+
+export class Workers implements RunningPlane {
+  readonly #options: WorkersOptions;
+  readonly #members: Member[];
+  readonly #beat: NodeJS.Timeout;
+  #embedded: ReadonlyMap<string, string> = new Map();
+  #config: Config | null = null;
+  #listening = false;
+  #draining = false;
+  #modules: { readonly kind: ModuleKind; readonly file: string; readonly generation: number }[] = [];
+
+  constructor(options: WorkersOptions) {
+    this.#options = options;
+    this.#members = Array.from({ length: options.workers }, (_, index) => new Member(options, index, (member) => this.#lost(member)));
+    const silence = options.silence ?? 5000;
+    this.#beat = setInterval(() => {
+      for (const member of this.#members) member.beat(silence);
+    }, Math.min(1000, silence / 2));
+    this.#beat.unref();
+  }
+
+  setEmbedded(embedded: ReadonlyMap<string, string>): void {
+    this.#embedded = embedded;
+  }
+
+  async listen(): Promise<void> {
+    this.#listening = true;
+    await this.#all({ name: 'listen' });
+  }
+
+  async apply(config: Config): Promise<readonly Rejection[]> {
+    this.#config = config;
+    const results = await this.#all({ name: 'apply', config, embedded: this.#embedded }) as (readonly Rejection[])[];
+    const seen = new Map<string, Rejection>();
+    for (const each of results.flat()) seen.set(`${each.kind} ${each.id}`, each);
+    return [...seen.values()];
+  }
+
+  async loadModule(kind: ModuleKind, file: string, generation: number): Promise<string | null> {
+    this.#modules = [...this.#modules.filter((each) => each.file !== file), { kind, file, generation }];
+    const results = await this.#all({ name: 'loadModule', kind, file, generation }) as (string | null)[];
+    return results.find((text) => text !== null) ?? null;
+  }
+
+  async status(): Promise<readonly PlaneStatus[]> {
+    return (await this.#read({ name: 'status' })) as PlaneStatus[];
+  }
+
+  async metrics(): Promise<MetricsSnapshot> {
+    return mergeSnapshots((await this.#read({ name: 'metrics' })) as MetricsSnapshot[]);
+  }
+
+  reopen(): void {
+    for (const member of this.#members) void member.call({ name: 'reopen' }).catch(() => undefined);
+  }
+
+  async drain(deadline: number): Promise<void> {
+    this.#draining = true;
+    clearInterval(this.#beat);
+    await Promise.allSettled(this.#members.map((member) => member.call({ name: 'drain', deadline }, deadline + 2000)));
+    await Promise.all(this.#members.map((member) => member.end()));
+  }
+
+  #all(call: Call): Promise<unknown[]> {
+    return Promise.all(this.#members.map((member) => member.call(call)));
+  }
+
+  /** Answers of those that answer. */
+  async #read(call: Call): Promise<unknown[]> {
+    const results = await Promise.allSettled(this.#members.map((member) => member.call(call, readTimeout)));
+    return results.filter((each) => each.status === 'fulfilled').map((each) => (each as PromiseFulfilledResult<unknown>).value);
+  }
+
+  /** Starts a new thread in its place, later each time, and tells it what the others run. */
+  #lost(member: Member): void {
+    if (this.#draining) return;
+    const wait = Math.min(longestBackoff, 100 * 2 ** member.losses);
+    member.losses++;
+    const timer = setTimeout(() => {
+      if (this.#draining) return;
+      member.start();
+      void this.#bringUp(member).catch((cause: unknown) => {
+        this.#options.log.error({ code: 'WORKER_LOST', worker: member.index, err: cause }, 'a worker could not be brought up');
+      });
+    }, wait);
+    timer.unref();
+  }
+
+  async #bringUp(member: Member): Promise<void> {
+    for (const module of this.#modules) await member.call({ name: 'loadModule', ...module });
+    if (this.#config !== null) await member.call({ name: 'apply', config: this.#config, embedded: this.#embedded });
+    if (this.#listening) await member.call({ name: 'listen' });
+  }
+}
+
+class Member {
+  readonly index: number;
+  losses = 0;
+  readonly #options: WorkersOptions;
+  readonly #onLost: (member: Member) => void;
+  #thread: Worker;
+  readonly #waiting = new Map<number, Waiting>();
+  #number = 0;
+  #lastAnswer = performance.now();
+  #upSince = performance.now();
+  #ended = false;
+
+  constructor(options: WorkersOptions, index: number, onLost: (member: Member) => void) {
+    this.#options = options;
+    this.index = index;
+    this.#onLost = onLost;
+    this.#thread = this.#spawn();
+  }
+
+  start(): void {
+    this.#ended = false;
+    this.#thread = this.#spawn();
+  }
+
+  #spawn(): Worker {
+    const { settings, windows, workers } = this.#options;
+    const here = fileURLToPath(import.meta.url);
+    const data: WorkerData = { settings, windows, worker: this.index, workers };
+    const thread = new Worker(new URL(`worker${extname(here)}`, import.meta.url), { workerData: data });
+    this.#lastAnswer = this.#upSince = performance.now();
+    thread.on('message', (message: AnswerMessage) => this.#answered(message));
+    thread.on('error', (cause) => this.#options.log.error({ code: 'WORKER_LOST', worker: this.index, err: cause }, 'a worker failed'));
+    thread.on('exit', () => this.#exited(thread));
+    return thread;
+  }
+
+  call(call: Call, timeout = 0): Promise<unknown> {
+    const number = ++this.#number;
+    return new Promise((resolve, reject) => {
+      let timer: NodeJS.Timeout | undefined;
+      if (timeout > 0) {
+        timer = setTimeout(() => {
+          this.#waiting.delete(number);
+          reject(new ProxyError('WORKER_LOST', `worker ${this.index} did not answer in ${timeout} ms`));
+        }, timeout);
+      }
+      this.#waiting.set(number, {
+        resolve: (value) => { clearTimeout(timer); resolve(value); },
+        reject: (error) => { clearTimeout(timer); reject(error); },
+      });
+      this.#thread.postMessage({ number, call });
+    });
+  }
+
+  #answered({ number, value, error }: AnswerMessage): void {
+    this.#lastAnswer = performance.now();
+    // It ran well for a while: the next loss is a new one.
+    if (this.#lastAnswer - this.#upSince > 60_000) this.losses = 0;
+    const waiting = this.#waiting.get(number);
+    if (waiting === undefined) return;
+    this.#waiting.delete(number);
+    if (error === undefined) waiting.resolve(value);
+    else waiting.reject(new ProxyError(error.code as ErrorCode, error.message));
+  }
+
+  /** Asks for a sign of life, and ends a thread that gave none for too long: its event loop is stuck. */
+  beat(silence: number): void {
+    if (this.#ended) return;
+    if (performance.now() - this.#lastAnswer > silence + 1000) {
+      this.#options.log.error({ code: 'WORKER_LOST', worker: this.index }, `a worker was silent for ${silence} ms and is replaced`);
+      void this.#thread.terminate();
+      return;
+    }
+    void this.call({ name: 'ping' }).catch(() => undefined);
+  }
+
+  #exited(thread: Worker): void {
+    if (thread !== this.#thread || this.#ended) return;
+    this.#ended = true;
+    const error = new ProxyError('WORKER_LOST', `worker ${this.index} ended`);
+    for (const { reject } of this.#waiting.values()) reject(error);
+    this.#waiting.clear();
+    this.#onLost(this);
+  }
+
+  async end(): Promise<void> {
+    this.#ended = true;
+    await this.#thread.terminate();
+  }
+}
