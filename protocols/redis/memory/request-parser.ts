@@ -25,6 +25,7 @@ export class ProtocolFault extends Error {}
 export class RequestTooLarge extends Error {}
 
 export class RequestParser {
+  readonly #maxRequest: number;
   #buffer: Buffer = Buffer.alloc(0);
   #start = 0;
   #end = 0;
@@ -35,6 +36,11 @@ export class RequestParser {
   #argsLeft = 0;
   #bulkLength = -1;
 
+  /** `maxRequest`: bytes that one request may have; beyond, `RequestTooLarge` is thrown. */
+  constructor(maxRequest = MAX_REQUEST) {
+    this.#maxRequest = maxRequest;
+  }
+
   /** Adds bytes. The chunk may be kept until the next `push`: it must not be written to afterwards. */
   push(chunk: Buffer): void {
     if (this.#start === this.#end) {
@@ -44,7 +50,7 @@ export class RequestParser {
       return;
     }
     const waiting = this.#end - this.#start;
-    if (waiting + chunk.length + this.#argsBytes > MAX_REQUEST) throw new RequestTooLarge();
+    if (waiting + chunk.length + this.#argsBytes > this.#maxRequest) throw new RequestTooLarge();
     if (this.#end + chunk.length > this.#buffer.length) this.#grow(waiting, chunk.length);
     chunk.copy(this.#buffer, this.#end);
     this.#end += chunk.length;
@@ -101,7 +107,7 @@ export class RequestParser {
       // A copy: a view would keep a whole socket read alive for each small value stored.
       this.#args.push(Buffer.from(this.#buffer.subarray(this.#start, stop)));
       this.#argsBytes += this.#bulkLength;
-      if (this.#argsBytes > MAX_REQUEST) throw new RequestTooLarge();
+      if (this.#argsBytes > this.#maxRequest) throw new RequestTooLarge();
       this.#skipTo(stop + 2);
       this.#bulkLength = -1;
       this.#argsLeft--;

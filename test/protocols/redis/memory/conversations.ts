@@ -9,7 +9,7 @@ export interface Conversation {
 }
 
 const multi = (...lines: readonly string[]): string => lines.map((line) => `${line}\r\n`).join('');
-const long = 'x'.repeat(70_000);
+const long = 'x'.repeat(66_000);
 
 export const conversations: readonly Conversation[] = [
   { about: 'counts that are no integers close the connection', turns: [
@@ -33,7 +33,7 @@ export const conversations: readonly Conversation[] = [
     ['a', 'PING\r\nPING\r\n*x\r\nPING\r\n'],
   ] },
   { about: 'lines that are too long close the connection', turns: [
-    ['a', long], ['b', `*${'1'.repeat(70_000)}`], ['c', `*1\r\n$${'1'.repeat(70_000)}`],
+    ['a', long], ['b', `*${'1'.repeat(66_000)}`], ['c', `*1\r\n$${'1'.repeat(66_000)}`],
   ] },
   { about: 'inline arguments may be quoted', turns: [
     ['a', 'SET k "a b\\x41\\n\\"c" \r\nGET k\r\n'], ['a', "SET k 'it\\'s \\n'\r\nGET k\r\n"],
@@ -114,17 +114,17 @@ export const conversations: readonly Conversation[] = [
     ['a', multi('WATCH k')], ['b', 'FLUSHALL\r\n'], ['a', multi('MULTI', 'PING', 'EXEC')],
     ['a', multi('SET k 1', 'WATCH k')], ['b', 'FLUSHALL\r\n'], ['a', multi('MULTI', 'PING', 'EXEC')],
     ['a', multi('SET k 1', 'WATCH k')], ['b', 'RENAME k j\r\n'], ['a', multi('MULTI', 'PING', 'EXEC')],
-    ['a', multi('SET k 1 PX 10', 'WATCH k')], ['wait', '40'], ['a', multi('MULTI', 'PING', 'EXEC')],
+    ['a', multi('SET k 1 PX 60', 'WATCH k')], ['wait', '100'], ['a', multi('MULTI', 'PING', 'EXEC')],
     ['a', multi('WATCH j', 'UNWATCH')], ['b', 'SET j 2\r\n'], ['a', multi('MULTI', 'PING', 'EXEC')],
     ['a', multi('WATCH j', 'RESET')], ['b', 'SET j 3\r\n'], ['a', multi('MULTI', 'PING', 'EXEC')],
   ] },
   { about: 'keys expire', turns: [
-    ['a', multi('SET k v PX 20', 'GET k', 'EXISTS k')], ['wait', '40'],
+    ['a', multi('SET k v PX 60', 'GET k', 'EXISTS k')], ['wait', '100'],
     ['a', multi('GET k', 'EXISTS k', 'TTL k', 'TYPE k', 'STRLEN k', 'DEL k', 'PERSIST k')],
     ['a', multi('KEYS *', 'SCAN 0', 'RANDOMKEY')],
-    ['a', multi('RPUSH l 1', 'PEXPIRE l 20', 'RPUSH l 2')], ['wait', '40'],
-    ['a', multi('LLEN l', 'RPUSH l 3', 'TTL l')], ['a', multi('SET n 1 PX 20')], ['wait', '40'],
-    ['a', multi('RENAME n m', 'SETNX n 1', 'SET n 1 PX 20')], ['wait', '40'],
+    ['a', multi('RPUSH l 1', 'PEXPIRE l 60', 'RPUSH l 2')], ['wait', '100'],
+    ['a', multi('LLEN l', 'RPUSH l 3', 'TTL l')], ['a', multi('SET n 1 PX 60')], ['wait', '100'],
+    ['a', multi('RENAME n m', 'SETNX n 1', 'SET n 1 PX 60')], ['wait', '100'],
     ['a', multi('SET n 2 XX', 'INCR n', 'TTL n')],
   ] },
 ];

@@ -1,5 +1,5 @@
-// Random commands, mostly valid, to our server and to a real one. The seed is in the test's name, so that a difference
-// can be found again; RANDOM_SEED=n tries another.
+// Random commands, mostly valid, to our server and to a real one. The seed is in the test's name, so that a
+// difference can be found again; RANDOM_SEED=n tries another.
 import { expect, test } from 'vitest';
 import { commands } from '../../../../protocols/redis/memory/command-table.ts';
 import { MemoryRedis } from '../../../../protocols/redis/memory/server.ts';
@@ -13,24 +13,28 @@ const seeds = [1, 2, 3, Number(process.env['RANDOM_SEED'] ?? 4)];
 
 /** Replies that depend on chance, time or the connection, or that never come. */
 const left = new Set([
-  ...['spop', 'srandmember', 'hrandfield', 'zrandmember', 'randomkey', 'time', 'info', 'client', 'command', 'config'],
-  ...['hello', 'quit', 'reset', 'auth', 'wait', 'subscribe', 'psubscribe', 'ssubscribe', 'multi', 'exec', 'pttl'],
-  ...['blpop', 'brpop', 'blmove', 'brpoplpush', 'blmpop', 'bzpopmin', 'bzpopmax', 'bzmpop', 'swapdb', 'select', 'scan'],
+  'spop', 'srandmember', 'hrandfield', 'zrandmember', 'randomkey', 'time', 'info', 'client', 'command',
+  'config', 'hello', 'quit', 'reset', 'auth', 'wait', 'subscribe', 'psubscribe', 'ssubscribe', 'unsubscribe',
+  'punsubscribe', 'sunsubscribe', 'pubsub', 'multi', 'exec', 'pttl', 'blpop', 'brpop', 'blmove', 'brpoplpush',
+  'blmpop', 'bzpopmin', 'bzpopmax', 'bzmpop', 'swapdb', 'select', 'scan', 'flushall', 'flushdb',
   // Ours return a large collection at once: a named difference.
-  ...['hscan', 'sscan', 'zscan'],
+  'hscan', 'sscan', 'zscan',
   // Whether a key has expired yet is chance as well.
-  ...['expire', 'pexpire', 'setex', 'psetex'],
-  ...['flushall', 'flushdb', 'unsubscribe', 'punsubscribe', 'sunsubscribe', 'pubsub'],
+  'expire', 'pexpire', 'setex', 'psetex',
 ]);
 const unordered: Readonly<Record<string, Normalisation>> = {
   smembers: 'unordered', sinter: 'unordered', sunion: 'unordered', sdiff: 'unordered', keys: 'unordered',
 };
 const candidates = [...commands.values()].filter(({ name }) => !left.has(name));
-const numbers = ['0', '1', '2', '3', '-1', '-2', '5', '10', '100', '1.5', '-0.25', '1e3', '9223372036854775807', 'inf', '(1', '07', ''];
+const numbers = [
+  '0', '1', '2', '3', '-1', '-2', '5', '10', '100', '1.5', '-0.25', '1e3', '9223372036854775807', 'inf', '(1',
+  '07', '',
+];
 const words = [
-  'a', 'b', 'c', 'd', 'e', '[a', '(b', '-', '+', 'NX', 'XX', 'GT', 'LT', 'CH', 'INCR', 'LIMIT', 'WITHSCORES', 'BYSCORE', 'BYLEX', 'REV',
-  'LEFT', 'RIGHT', 'BEFORE', 'AFTER', 'COUNT', 'MATCH', 'RANK', 'MAXLEN', 'WEIGHTS', 'AGGREGATE', 'SUM', 'MIN', 'MAX', 'GET', 'KEEPTTL',
-  'PERSIST', 'REPLACE', 'DB', 'BIT', 'constructor', '*', '?', '\xff\0',
+  'a', 'b', 'c', 'd', 'e', '[a', '(b', '-', '+', 'NX', 'XX', 'GT', 'LT', 'CH', 'INCR', 'LIMIT', 'WITHSCORES',
+  'BYSCORE', 'BYLEX', 'REV', 'LEFT', 'RIGHT', 'BEFORE', 'AFTER', 'COUNT', 'MATCH', 'RANK', 'MAXLEN',
+  'WEIGHTS', 'AGGREGATE', 'SUM', 'MIN', 'MAX', 'GET', 'KEEPTTL', 'PERSIST', 'REPLACE', 'DB', 'BIT', 'constructor', '*', '?',
+  '\xff\0',
 ];
 
 function generator(seed: number): (limit: number) => number {

@@ -71,9 +71,9 @@ test('arguments do not share memory with the chunk that they came in', () => {
   expect(args?.map(String)).toEqual(['SET', 'key', 'value']);
 });
 
-test('a request of more than 1 GiB in pieces is refused', () => {
-  const parser = new RequestParser();
-  const piece = Buffer.alloc(256 * 1024 * 1024, 'x');
+test('a request of more than the limit in pieces is refused', () => {
+  const parser = new RequestParser(1024 * 1024);
+  const piece = Buffer.alloc(256 * 1024, 'x');
   const sendAll = (): void => {
     parser.push(Buffer.from('*9\r\n'));
     for (let i = 0; i < 5; i++) {
@@ -82,6 +82,14 @@ test('a request of more than 1 GiB in pieces is refused', () => {
       parser.push(Buffer.from('\r\n'));
       parser.next();
     }
+  };
+  expect(sendAll).toThrow(RequestTooLarge);
+});
+
+test('requests that wait unread, as behind a blocked one, count towards the limit', () => {
+  const parser = new RequestParser(1024 * 1024);
+  const sendAll = (): void => {
+    for (let i = 0; i < 20; i++) parser.push(Buffer.alloc(64 * 1024, 'PING\r\n'));
   };
   expect(sendAll).toThrow(RequestTooLarge);
 });
