@@ -18,7 +18,10 @@ export interface LineSession {
   readonly remoteAddress?: string;
   readonly routeId?: string;
   readonly user?: string | null;
-  readonly variables?: Readonly<Record<string, string>>;
+  readonly variables?: Texts;
+  readonly openedAt?: number;
+  /** Bytes written to the client. */
+  readonly written?: number;
 }
 
 /** What hooks read of a session. */
@@ -28,7 +31,7 @@ export function lineSession(facts: LineSession = {}): Session {
     id: facts.id ?? 7, remoteAddress: facts.remoteAddress ?? '127.0.0.1', remotePort: 40001,
     localAddress: '127.0.0.1', localPort: 9100, user: facts.user ?? null,
     route: { id: facts.routeId ?? '1', protocol: 'line', conf: {}, plan: null },
-    closed: false, openedAt: 0,
+    closed: false, openedAt: facts.openedAt ?? 0, connection: { outbox: { total: facts.written ?? 0 } },
     variable: (name: string) => known(facts.variables, name),
     onClose: (then: () => void) => { closers.push(then); },
     /** Of the test: the client goes. */

@@ -1,0 +1,177 @@
+// One configured logger: chooses requests, makes records, and gives them to its sinks.
+import { compileExpression } from '../../core/expression.ts';
+import type { Counter, Hooks, PluginContext } from '../../core/plugin.ts';
+import type { Request } from '../../core/request.ts';
+import type { Session } from '../../core/session.ts';
+import { Batch } from './batch.ts';
+import { connectionRequest } from './connection-request.ts';
+import { compileFormat, connectionFormat, requestFormat } from './format.ts';
+import type { Sink } from './sink.ts';
+
+/** Options that all loggers have, as they are configured: times in seconds. */
+export interface BatchConf {
+  readonly batch_max_size: number;
+  readonly inactive_timeout: number;
+  readonly buffer_duration: number;
+  readonly max_retry_count: number;
+  readonly retry_delay: number;
+  readonly max_pending_entries?: number;
+}
+
+export interface PlaceOptions {
+  readonly context: PluginContext;
+  readonly per: 'request' | 'connection';
+  readonly format: Readonly<Record<string, unknown>> | undefined;
+  readonly filter: unknown;
+  /** 0 to 1. */
+  readonly sample: number;
+  readonly batch: BatchConf;
+  /** Characters that may wait; default 32 Mi. */
+  readonly maxPendingSize?: number;
+  readonly sinks: readonly { readonly name: string; readonly sink: Sink; readonly frame?: (record: string) => string }[];
+}
+
+const defaultPending = 8192;
+const defaultPendingSize = 32 * 1024 * 1024;
+const minute = 60_000;
+
+export function logPlace(options: PlaceOptions): Hooks {
+  const place = new Place(options);
+  const closing = { status: () => place.status(), close: () => place.close() };
+  if (options.per === 'connection') {
+    return { disconnect: (session, reason) => place.ended(session, reason), ...closing };
+  }
+  const { select } = place;
+  return { log: (request) => place.answered(request), ...(select === null ? {} : { select }), ...closing };
+}
+
+class Place {
+  readonly #context: PluginContext;
+  readonly #record: (request: Request) => string;
+  readonly #filter: ((request: Request) => boolean) | null;
+  readonly #sample: number;
+  /** Says no before the request is sent, so that it may travel with others; null: everything is wanted. */
+  readonly select: ((request: Request) => boolean) | null;
+  /** What `select` could not know yet. */
+  readonly #late: ((request: Request) => boolean) | null;
+  readonly #outlets: readonly Outlet[];
+
+  constructor(options: PlaceOptions) {
+    const { context, sample } = options;
+    this.#context = context;
+    const format = options.format ?? formatOf(context.metadata['log_format']);
+    this.#record = compileFormat(format ?? (options.per === 'request' ? requestFormat : connectionFormat));
+    const filter = Array.isArray(options.filter) && options.filter.length > 0 ? compileExpression(options.filter) : null;
+    this.#filter = filter;
+    this.#sample = sample;
+    const early = filter?.requestTimeOnly === true ? filter : null;
+    this.#late = early === null ? filter : null;
+    this.select = early === null && sample >= 1 ? null : (request) => chosen(sample) && (early === null || early(request));
+    const { metadata } = context;
+    const pending = Number(options.batch.max_pending_entries ?? metadata['max_pending_entries'] ?? defaultPending);
+    this.#outlets = options.sinks.map((each) => new Outlet(each, options, pending));
+  }
+
+  answered(request: Request): void {
+    if (this.#late === null || this.#late(request)) this.#write(request);
+  }
+
+  ended(session: Session, reason: string): void {
+    const connection = connectionRequest(session, reason, this.#context.now());
+    if (chosen(this.#sample) && (this.#filter === null || this.#filter(connection))) this.#write(connection);
+  }
+
+  #write(request: Request): void {
+    const record = this.#record(request);
+    for (const outlet of this.#outlets) outlet.push(record);
+  }
+
+  status(): Record<string, unknown> {
+    return Object.fromEntries(this.#outlets.map((outlet) => [outlet.name, outlet.status()]));
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#outlets.map((outlet) => outlet.close()));
+  }
+}
+
+function chosen(sample: number): boolean {
+  return sample >= 1 || Math.random() < sample;
+}
+
+function formatOf(value: unknown): Readonly<Record<string, unknown>> | undefined {
+  return typeof value === 'object' && value !== null ? { ...value } : undefined;
+}
+
+/** A sink with its batch, and what became of the records. */
+class Outlet {
+  readonly name: string;
+  readonly #context: PluginContext;
+  readonly #sink: Sink;
+  readonly #frame: ((record: string) => string) | null;
+  readonly #batch: Batch;
+  readonly #sentTotal: Counter;
+  readonly #droppedTotal: Counter;
+  readonly #total: Counter;
+  #sent = 0;
+  #dropped = 0;
+  #unsaid = 0;
+  #saidAt = -Infinity;
+
+  constructor(outlet: PlaceOptions['sinks'][number], options: PlaceOptions, maxPending: number) {
+    const { context, batch } = options;
+    this.name = outlet.name;
+    this.#context = context;
+    this.#sink = outlet.sink;
+    this.#frame = outlet.frame ?? null;
+    // What waits is the difference, and right over all workers.
+    this.#total = context.counter('log_records_total', 'Log records made.');
+    this.#sentTotal = context.counter('log_records_sent_total', 'Log records that a sink took.');
+    this.#droppedTotal = context.counter('log_records_dropped_total', 'Log records that were dropped.');
+    this.#batch = new Batch({
+      maxSize: batch.batch_max_size,
+      inactiveTimeout: batch.inactive_timeout * 1000,
+      bufferDuration: batch.buffer_duration * 1000,
+      maxRetryCount: batch.max_retry_count,
+      retryDelay: batch.retry_delay * 1000,
+      maxPending,
+      maxPendingSize: options.maxPendingSize ?? defaultPendingSize,
+      send: (records) => this.#sink.send(records),
+      onSent: (count) => this.#tookOver(count),
+      onDropped: (count, cause) => this.#lost(count, cause),
+    });
+  }
+
+  push(record: string): void {
+    this.#total.add(1);
+    this.#batch.push(this.#frame === null ? record : this.#frame(record));
+  }
+
+  #tookOver(count: number): void {
+    this.#sent += count;
+    this.#sentTotal.add(count);
+  }
+
+  /** Counted always, said at most once a minute. */
+  #lost(count: number, cause: unknown): void {
+    this.#dropped += count;
+    this.#unsaid += count;
+    this.#droppedTotal.add(count);
+    const now = performance.now();
+    if (now - this.#saidAt < minute) return;
+    this.#saidAt = now;
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    const { log, plugin, routeId: route } = this.#context;
+    log.warn({ code: 'LOG_DROPPED', route, sink: this.name, count: this.#unsaid }, `${plugin}: records were dropped: ${reason}`);
+    this.#unsaid = 0;
+  }
+
+  status(): Record<string, number> {
+    return { sent: this.#sent, dropped: this.#dropped, pending: this.#batch.pending };
+  }
+
+  async close(): Promise<void> {
+    await this.#batch.close();
+    await this.#sink.close();
+  }
+}
