@@ -33,8 +33,8 @@ const numbers = [
 const words = [
   'a', 'b', 'c', 'd', 'e', '[a', '(b', '-', '+', 'NX', 'XX', 'GT', 'LT', 'CH', 'INCR', 'LIMIT', 'WITHSCORES',
   'BYSCORE', 'BYLEX', 'REV', 'LEFT', 'RIGHT', 'BEFORE', 'AFTER', 'COUNT', 'MATCH', 'RANK', 'MAXLEN',
-  'WEIGHTS', 'AGGREGATE', 'SUM', 'MIN', 'MAX', 'GET', 'KEEPTTL', 'PERSIST', 'REPLACE', 'DB', 'BIT', 'constructor', '*', '?',
-  '\xff\0',
+  'WEIGHTS', 'AGGREGATE', 'SUM', 'MIN', 'MAX', 'GET', 'KEEPTTL', 'PERSIST', 'REPLACE', 'DB', 'BIT',
+  'constructor', '*', '?', '\xff\0',
 ];
 
 function generator(seed: number): (limit: number) => number {
