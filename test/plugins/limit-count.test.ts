@@ -1,10 +1,18 @@
 import { Redis } from 'ioredis';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { Engine } from '../../core/engine.ts';
+import { defaultLimits } from '../../core/limits.ts';
+import { silentLogger } from '../../core/log.ts';
+import { Metrics } from '../../core/metrics.ts';
 import type { Client, Hooks } from '../../core/plugin.ts';
+import { NodeTable } from '../../core/upstream/node.ts';
+import { Upstream, type UpstreamConf } from '../../core/upstream/upstream.ts';
 import { SharedWindows } from '../../core/windows.ts';
 import plugin from '../../plugins/limit-count.ts';
 import { keySlot } from '../../plugins/limit-count/key-slot.ts';
+import { redisClient } from '../../protocols/redis/client.ts';
 import { LineRequest, lineSession } from '../support/line-request.ts';
 import { problemsOf, setUp, testContext } from '../support/plugin-context.ts';
 import { freePort } from '../support/ports.ts';
@@ -129,8 +137,8 @@ describe('what is refused when it is written', () => {
   });
 });
 
-/** Millrace's own client stands here later; this one speaks to the same servers. */
-function testClient(upstream: unknown): Client {
+/** Somebody else's, to know that the plugin and not our client is right. */
+function foreignClient(upstream: unknown): Client {
   const { nodes, auth } = upstream as { nodes: Record<string, number>; auth?: { password: string } };
   const [host, port] = Object.keys(nodes)[0]!.split(':');
   const redis = new Redis({
@@ -144,12 +152,33 @@ function testClient(upstream: unknown): Client {
   };
 }
 
-describe('redis', () => {
+/** The one that plugins are given: over links of Millrace's own. */
+function ownClient(upstream: unknown): Client {
+  const engine = new Engine({
+    log: silentLogger, metrics: new Metrics(), limits: defaultLimits, firstSession: 1, sessionStep: 1,
+    windows: new SharedWindows(SharedWindows.allocate(16)),
+  });
+  const table = new NodeTable();
+  const conf = upstream as UpstreamConf;
+  const client = redisClient(new Upstream({ conf, table, limits: defaultLimits, defaultPort: 6379, id: 'test' }), engine);
+  return {
+    call: (command, timeout) => client.call(command, timeout),
+    close: () => {
+      client.close();
+      table.close();
+      engine.close();
+    },
+  };
+}
+
+const clients: [string, (upstream: unknown) => Client][] = [['ioredis', foreignClient], ['own links', ownClient]];
+
+describe.each(clients)('redis over %s', (_name, makeClient) => {
   let server: RedisServer;
   let direct: Redis;
   const conf = (): object =>
     ({ count: 3, time_window: 1, policy: 'redis', redis_host: '127.0.0.1', redis_port: server.port });
-  const context = () => testContext({ client: (_protocol, upstream) => testClient(upstream) });
+  const context = () => testContext({ client: (_protocol, upstream) => makeClient(upstream) });
   const warm = async (hooks: Hooks): Promise<void> => { await pattern(hooks, from('192.0.2.1')); };
 
   beforeAll(async () => {
@@ -234,6 +263,25 @@ describe('redis', () => {
       await stopped.stop();
     });
 
+  test('logs in, and neither logs nor status nor texts show the password', async () => {
+    await using locked = await startRedis(['--requirepass', 'canary-password']);
+    const said: string[] = [];
+    const log = pino({ level: 'trace' }, { write: (line: string) => { said.push(line); } });
+    const place = (password: string): Hooks => setUp(plugin,
+      { ...conf(), redis_port: locked.port, redis_password: password, redis_timeout: 1000 },
+      testContext({ log, client: (_protocol, upstream) => makeClient(upstream) }));
+    const good = place('canary-password');
+    expect(await pattern(good, ...times(4))).toBe('...x');
+    const bad = place('canary-mistake');
+    const [refused] = times(1);
+    expect(await pattern(bad, refused!)).toBe('x');
+    expect(refused!.refusal?.message).toBe('failed to limit count');
+    expect(said.some((line) => line.includes('LIMIT_STORE_FAILED'))).toBe(true);
+    expect([...said, JSON.stringify(good.status!()), JSON.stringify(bad.status!())].join('')).not.toContain('canary');
+    await good.close!();
+    await bad.close!();
+  });
+
   test('a store that is gone is decided the same way', async () => {
     const hooks = setUp(plugin, { ...conf(), redis_port: await freePort(), allow_degradation: true }, context());
     expect(await pattern(hooks, ...times(2))).toBe('..');
@@ -242,7 +290,7 @@ describe('redis', () => {
 });
 
 describe('redis-cluster', () => {
-  test('finds the member that has the key', async () => {
+  test.each(clients)('finds the member that has the key, over %s', async (_name, makeClient) => {
     const args = ['--cluster-enabled', 'yes', '--cluster-announce-ip', '127.0.0.1'];
     await using a = await startRedis(args);
     await using b = await startRedis(args);
@@ -257,7 +305,7 @@ describe('redis-cluster', () => {
     const hooks = setUp(plugin, {
       count: 2, time_window: 60, policy: 'redis-cluster', redis_cluster_nodes: [`127.0.0.1:${a.port}`],
       redis_cluster_name: 'test',
-    }, testContext({ client: (_protocol, upstream) => testClient(upstream) }));
+    }, testContext({ client: (_protocol, upstream) => makeClient(upstream) }));
     for (let i = 0; i < 20; i++) expect(await pattern(hooks, ...times(3, `10.0.0.${i}`))).toBe('..x');
     expect(Number(await left!.dbsize()) + Number(await right!.dbsize())).toBe(20);
     expect(Number(await right!.dbsize())).toBeGreaterThan(0);
