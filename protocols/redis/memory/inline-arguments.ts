@@ -26,7 +26,6 @@ interface Piece {
 function readWord(text: string, start: number): Piece | null {
   let at = start;
   let value = '';
-  // Pieces, joined once: appending one character at a time would still be linear, quoted parts come whole.
   while (at < text.length) {
     const char = text[at] ?? '';
     // A vertical tab or form feed separates words but does not end one: so does Redis.
