@@ -1,6 +1,7 @@
 // One worker's data plane: engine, routes and listeners of one thread.
 import type { ListenerSettings, Settings } from './settings.ts';
 import { portRange } from './settings.ts';
+import type { UpstreamValue } from './config/schemas/upstream.ts';
 import type { Config } from './config/source.ts';
 import { Engine } from './engine.ts';
 import { limitsOf } from './settings-limits.ts';
@@ -16,6 +17,7 @@ import { reopenAll } from './reopen.ts';
 import { tcp } from './tcp.ts';
 import { NodeTable } from './upstream/node.ts';
 import { Resolver } from './upstream/resolve.ts';
+import type { UpstreamConf } from './upstream/upstream.ts';
 import { SharedWindows } from './windows.ts';
 
 export interface DataPlaneOptions {
@@ -26,6 +28,8 @@ export interface DataPlaneOptions {
   readonly windows: SharedArrayBuffer;
   readonly worker: number;
   readonly workers: number;
+  /** Upstream of the default routes. */
+  readonly upstream: UpstreamValue;
 }
 
 interface Open {
@@ -70,7 +74,13 @@ export class DataPlane {
         log[available ? 'info' : 'warn']({ code: available ? 'NODE_UP' : 'NODE_DOWN', node: node.address, reason }, 'upstream node');
       },
     });
-    this.routes = new Routes({ engine: this.engine, registry: options.registry, nodes: this.#nodes });
+    const protocols = new Set(settings.listeners.map(({ protocol }) => protocol).filter((name) => name !== undefined));
+    this.routes = new Routes({
+      engine: this.engine,
+      registry: options.registry,
+      nodes: this.#nodes,
+      defaults: { protocols: [...protocols], upstream: options.upstream as UpstreamConf },
+    });
   }
 
   /** Opens the listeners of the settings. Rejects with LISTEN_FAILED. */
@@ -192,7 +202,7 @@ export class DataPlane {
       engine,
       clients: Math.ceil(engine.limits.clientsPerListener / workers),
       perAddress: this.#perAddress,
-      route: (from) => this.routes.router.match(from),
+      route: (from) => this.routes.router.match(from) ?? this.routes.fallback(settings.protocol),
       protocol: (name) => (name === 'tcp' ? tcp : registry.protocols.get(name)?.value),
     });
     const port = await listener.listen();

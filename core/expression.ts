@@ -1,6 +1,6 @@
 // The condition language of APISIX (`filter`, `vars`), compiled once: a list of rules that must all hold, or
-// one that begins with AND, OR, !AND, !OR. A rule is [variable, operator, value], with "!" before the operator
-// to negate it.
+// one that begins with AND, OR, !AND, !OR. A rule is [variable, operator, value], with "!" before the
+// operator to negate it.
 import { BlockList, isIP } from 'node:net';
 import { RE2JS } from 're2js';
 import { ProxyError } from './errors.ts';
@@ -118,7 +118,8 @@ function compileOperand(name: unknown, asList: boolean, path: string, compiler: 
 }
 
 function compileOperator(operator: unknown, operand: unknown, path: string, length: number): Compare {
-  const make = typeof operator === 'string' && Object.hasOwn(operators, operator) ? operators[operator] : undefined;
+  const known = typeof operator === 'string' && Object.hasOwn(operators, operator);
+  const make = known ? operators[operator] : undefined;
   const at = `${path}[${length - 2}]`;
   if (make === undefined) throw wrong(at, `expected one of ${operatorNames}`, operator);
   return make(operand, `${path}[${length - 1}]`);
@@ -201,7 +202,8 @@ function regex(operand: unknown, path: string, flags: number): Compare {
   try {
     compiled = RE2JS.compile(operand, flags);
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message.replace(/^error parsing regexp: /, '') : 'unsupported';
+    const text = cause instanceof Error ? cause.message : 'unsupported';
+    const reason = text.replace(/^error parsing regexp: /, '');
     throw wrong(path, `expected a regular expression in RE2's syntax (${reason})`, operand);
   }
   return (value) => compiled.test(String(value));

@@ -1,4 +1,4 @@
-// Log-linear latency histogram: 32 sub-buckets per power of two of microseconds. Values are off by 3 % at most.
+// Log-linear latency histogram: 32 sub-buckets per power of two of microseconds, so 3 % off at most.
 
 const subBuckets = 32;
 const subBits = 5;

@@ -105,6 +105,12 @@ export class Loader {
     }
   }
 
+  /** It was imported, but a route could not be built with it. */
+  failed(file: string, error: string): void {
+    const before = this.#status.get(file);
+    if (before !== undefined) this.#status.set(file, { ...before, error });
+  }
+
   /** The file is gone: what it exported serves on where it is configured, until a restart. */
   forget(file: string): void {
     const before = this.#status.get(file);

@@ -9,11 +9,14 @@ export interface LogOptions {
   readonly file?: string;
 }
 
-/** Returns the logger and a `reopen` for log rotation (SIGHUP). */
-export function createLogger(options: LogOptions): { log: Logger; reopen(): void } {
-  const sink = destination({ dest: options.file ?? 2, sync: options.file === undefined, mkdir: true });
-  const log = pino({ level: options.level, base: null, timestamp: pino.stdTimeFunctions.isoTime }, sink);
-  return { log, reopen: () => { if (options.file !== undefined) sink.reopen(); } };
+/** Returns the logger and a `reopen` for log rotation (SIGHUP). Lines go to `sink` instead, where one is given. */
+export function createLogger(
+  options: LogOptions, sink?: { write(line: string): void },
+): { log: Logger; reopen(): void } {
+  const format = { level: options.level, base: null, timestamp: pino.stdTimeFunctions.isoTime };
+  if (sink !== undefined) return { log: pino(format, sink), reopen() {} };
+  const file = destination({ dest: options.file ?? 2, sync: options.file === undefined, mkdir: true });
+  return { log: pino(format, file), reopen: () => { if (options.file !== undefined) file.reopen(); } };
 }
 
 export const silentLogger: Logger = pino({ level: 'silent' });

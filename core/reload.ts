@@ -22,6 +22,8 @@ export interface RoutesOptions {
   readonly engine: Engine;
   readonly registry: Registry;
   readonly nodes: NodeTable;
+  /** Protocols that have a default route, for listeners whose clients no stream route matches; and its upstream. */
+  readonly defaults?: { readonly protocols: readonly string[]; readonly upstream: UpstreamConf };
 }
 
 interface Built {
@@ -39,7 +41,20 @@ interface Blueprint {
   readonly made: string;
 }
 
+/** A plan that is ready to take its cell. */
+interface Swap {
+  readonly route: Route;
+  readonly plan: Plan;
+  readonly conf: unknown;
+}
+
 const defaultPort = 6379;
+/** No resource's id begins so. */
+const defaultPrefix = '~';
+
+function defaultKey(protocol: string): string {
+  return defaultPrefix + protocol;
+}
 
 export class Routes {
   readonly #options: RoutesOptions;
@@ -65,28 +80,31 @@ export class Routes {
     this.#embedded = embedded;
     const rejections: Rejection[] = [];
     const next = new Map<string, Built>();
-    const plans: { readonly route: Route; readonly plan: Plan; readonly conf: unknown }[] = [];
+    const plans: Swap[] = [];
     const resources = config.resources.stream_routes;
     for (const resource of resources.values()) {
       const value = resource.value as StreamRouteValue;
       if (value.status === 0 || value.protocol?.superior_id !== undefined) continue;
-      const old = this.#built.get(resource.id);
-      try {
-        const blueprint = this.#draw(resource, resources);
-        if (old !== undefined && old.made === blueprint.made) {
-          next.set(resource.id, old);
-          continue;
-        }
-        const { route, plan, conf } = this.#build(blueprint, old?.route);
-        plans.push({ route, plan, conf });
-        next.set(resource.id, { route, value, made: blueprint.made });
-      } catch (cause) {
-        rejections.push(rejection('stream_routes', resource.id, cause));
-        if (old !== undefined) next.set(resource.id, old);
-      }
+      this.#addRoute(next, plans, rejections, resource.id, resource, resources);
     }
+    this.#addDefaults(next, plans, rejections);
     this.#swap(next, plans);
     return rejections;
+  }
+
+  /** Where a listener's clients go that no stream route matches. */
+  fallback(protocol: string | undefined): Route | null {
+    return protocol === undefined ? null : (this.#built.get(defaultKey(protocol))?.route ?? null);
+  }
+
+  #addDefaults(next: Map<string, Built>, plans: Swap[], rejections: Rejection[]): void {
+    const { defaults } = this.#options;
+    for (const protocol of defaults?.protocols ?? []) {
+      const key = defaultKey(protocol);
+      const value = { upstream: defaults!.upstream, protocol: { name: protocol } } as StreamRouteValue;
+      const resource = { kind: 'stream_routes', id: 'default', value, origin: 'file', createdIndex: 0, modifiedIndex: 0 } as const;
+      this.#addRoute(next, plans, rejections, key, { ...resource, value: value as Resource['value'] }, new Map());
+    }
   }
 
   /** Builds the plans anew that use a plugin or a protocol whose code changed. */
@@ -98,7 +116,27 @@ export class Routes {
     this.#swap(new Map(), []);
   }
 
-  #swap(next: Map<string, Built>, plans: readonly { readonly route: Route; readonly plan: Plan; readonly conf: unknown }[]): void {
+  #addRoute(
+    next: Map<string, Built>, plans: Swap[], rejections: Rejection[], key: string, resource: Resource,
+    all: ReadonlyMap<string, Resource>,
+  ): void {
+    const old = this.#built.get(key);
+    try {
+      const blueprint = this.#draw(resource, all);
+      if (old !== undefined && old.made === blueprint.made) {
+        next.set(key, old);
+        return;
+      }
+      const swap = this.#build(blueprint, old?.route);
+      plans.push(swap);
+      next.set(key, { route: swap.route, value: blueprint.value, made: blueprint.made });
+    } catch (cause) {
+      rejections.push(rejection('stream_routes', resource.id, cause));
+      if (old !== undefined) next.set(key, old);
+    }
+  }
+
+  #swap(next: Map<string, Built>, plans: readonly Swap[]): void {
     const retired: Plan[] = [];
     for (const { route, plan, conf } of plans) {
       if (route.plan !== null) retired.push(route.plan);
@@ -111,7 +149,9 @@ export class Routes {
       old.route.plan = null;
     }
     this.#built = next;
-    this.router = new Router([...next.values()].map(({ route, value }) => ({ route, conf: value })));
+    this.router = new Router([...next]
+      .filter(([key]) => !key.startsWith(defaultPrefix))
+      .map(([, { route, value }]) => ({ route, conf: value })));
     for (const plan of retired) plan.retire();
   }
 
@@ -157,7 +197,7 @@ export class Routes {
     return pluginsOf(value).map((name) => this.#config!.resources.plugin_metadata.get(name)?.value ?? null);
   }
 
-  #build(blueprint: Blueprint, cell: Route | undefined): { route: Route; plan: Plan; conf: unknown } {
+  #build(blueprint: Blueprint, cell: Route | undefined): Swap {
     const { engine, registry } = this.#options;
     const { id, value } = blueprint;
     const name = value.protocol?.name ?? 'tcp';

@@ -2,7 +2,7 @@
 
 const holders = new Set<() => void>();
 
-/** Calls `reopen` at every request to open files anew (SIGHUP, in each worker). Returns how to take that back. */
+/** Calls `reopen` whenever files are to be opened anew (SIGHUP, in each worker). Returns how to take that back. */
 export function onReopen(reopen: () => void): () => void {
   holders.add(reopen);
   return () => { holders.delete(reopen); };

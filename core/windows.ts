@@ -4,9 +4,9 @@
 //   ┌ tag ─ check ─ count ─ before ─ end ─ free ┐
 //
 // Taking is one compare-and-swap of `count`. Only what happens once per key and window (a new key, the next
-// window) takes the bucket's lock. A key whose bucket is full of live windows shares one window with all others
-// in that situation and with the same limit: too strict for them, but memory is bounded and nobody's count is
-// forgotten, so a flood of keys cannot buy anyone a fresh limit. `overflows` says how often it happened.
+// window) takes the bucket's lock. A key whose bucket is full of live windows shares one window with all
+// others in that situation and with the same limit: too strict for them, but memory is bounded and nobody's
+// count is forgotten, so a flood of keys cannot buy anyone a fresh limit. `overflows` says how often it happened.
 import { randomInt } from 'node:crypto';
 import type { WindowTable } from './plugin.ts';
 

@@ -1,4 +1,5 @@
 // What the main thread and a worker say to each other. Every call is answered with its number.
+import type { UpstreamValue } from './config/schemas/upstream.ts';
 import type { Config } from './config/source.ts';
 import type { ModuleKind } from './loader.ts';
 import type { Settings } from './settings.ts';
@@ -8,6 +9,7 @@ export interface WorkerData {
   readonly windows: SharedArrayBuffer;
   readonly worker: number;
   readonly workers: number;
+  readonly upstream: UpstreamValue;
 }
 
 export type Call =

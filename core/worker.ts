@@ -7,7 +7,7 @@ import { createLogger } from './log.ts';
 import { Registry } from './registry.ts';
 import type { AnswerMessage, Call, CallMessage, WorkerData } from './worker-messages.ts';
 
-const { settings, windows, worker, workers } = workerData as WorkerData;
+const { settings, windows, worker, workers, upstream } = workerData as WorkerData;
 const { log, reopen } = createLogger(settings.log);
 const registry = new Registry();
 const loader = new Loader(registry);
@@ -17,7 +17,7 @@ const folders = [
   ...settings.protocols.map((path) => ({ kind: 'protocol', path }) as const),
 ];
 const loading = loader.loadAll(folders);
-const plane = new DataPlane({ settings, log: log.child({ worker }), registry, loader, windows, worker, workers });
+const plane = new DataPlane({ settings, log: log.child({ worker }), registry, loader, windows, worker, workers, upstream });
 
 async function answer(call: Call): Promise<unknown> {
   await loading;

@@ -3,6 +3,7 @@
 import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
+import type { UpstreamValue } from './config/schemas/upstream.ts';
 import type { Config } from './config/source.ts';
 import { ProxyError, type ErrorCode } from './errors.ts';
 import type { ModuleKind } from './loader.ts';
@@ -18,6 +19,7 @@ export interface WorkersOptions {
   readonly log: Logger;
   readonly windows: SharedArrayBuffer;
   readonly workers: number;
+  readonly upstream: UpstreamValue;
   /** A worker that is silent for so many ms is replaced; default 5000. */
   readonly silence?: number;
 }
@@ -150,9 +152,9 @@ class Member {
   }
 
   #spawn(): Worker {
-    const { settings, windows, workers } = this.#options;
+    const { settings, windows, workers, upstream } = this.#options;
     const here = fileURLToPath(import.meta.url);
-    const data: WorkerData = { settings, windows, worker: this.index, workers };
+    const data: WorkerData = { settings, windows, worker: this.index, workers, upstream };
     const thread = new Worker(new URL(`worker${extname(here)}`, import.meta.url), { workerData: data });
     this.#lastAnswer = this.#upSince = performance.now();
     thread.on('message', (message: AnswerMessage) => this.#answered(message));

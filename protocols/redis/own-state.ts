@@ -140,7 +140,11 @@ export class OwnState {
       default:
         if (request.streamed) return;
         link.dirty = true;
-        this.#sticky = true;
+        // A command that the server does not know did nothing, whatever it was meant to do.
+        this.#during(request, () => {
+          if (request.head.toString('latin1', 0, 12) === '-ERR unknown') link.dirty = false;
+          else this.#sticky = true;
+        });
     }
   }
 

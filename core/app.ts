@@ -1,0 +1,268 @@
+// The composition root: puts everything together, and nothing else. The only file that knows the container.
+import 'reflect-metadata';
+import { container as rootContainer, instanceCachingFactory, type DependencyContainer } from 'tsyringe';
+import { availableParallelism } from 'node:os';
+import type { References } from './config/check.ts';
+import { FileSource, type ConfigEvent } from './config/file.ts';
+import { MergedConfig } from './config/merged.ts';
+import type { Value } from './config/resource.ts';
+import type { StreamRouteValue } from './config/schemas/stream-route.ts';
+import type { UpstreamValue } from './config/schemas/upstream.ts';
+import { emptyConfig, type Config, type ConfigSource } from './config/source.ts';
+import { SqliteStore } from './config/sqlite-store.ts';
+import { DataPlane } from './data-plane.ts';
+import { ProxyError } from './errors.ts';
+import { builtIn, Loader, type ModuleFolder } from './loader.ts';
+import { LocalPlane, type RunningPlane } from './local-plane.ts';
+import type { Logger } from './log.ts';
+import { ModuleWatch } from './module-watch.ts';
+import type { Rejection } from './plane.ts';
+import type { EmbeddedServer } from './protocol.ts';
+import { Registry } from './registry.ts';
+import type { Settings } from './settings.ts';
+import { LOADER, PLANE, REGISTRY, STORE } from './tokens.ts';
+import { SharedWindows } from './windows.ts';
+import { Workers } from './workers.ts';
+
+export interface AppOptions {
+  readonly settings: Settings;
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly log: Logger;
+  /** Opens the log file anew. */
+  readonly reopenLog?: () => void;
+  /** Called with a child container before anything is resolved: tests put their own in. */
+  readonly prepare?: (container: DependencyContainer) => void;
+}
+
+export interface Address {
+  readonly address: string;
+  readonly port: number;
+}
+
+export interface App {
+  readonly plane: RunningPlane;
+  readonly admin: Address;
+  readonly listeners: readonly (Address & { readonly tls: boolean })[];
+  /** Where the admin key is kept; null: it was given. */
+  readonly adminKeyFile: string | null;
+  /** What the default route leads to: `host:port`, or the embedded server. */
+  readonly upstream: string;
+  readonly workers: number;
+  /** Reads files again and reopens logs: SIGHUP. */
+  reload(): Promise<void>;
+  /** Lets what is under way end, at the latest after `deadline` ms, and closes everything: SIGTERM. */
+  drain(deadline: number): Promise<void>;
+}
+
+/** Rejects with a ProxyError: SETTINGS_INVALID, STORE_FAILED or LISTEN_FAILED. Nothing keeps running then. */
+export async function startApp(options: AppOptions): Promise<App> {
+  const { settings, environment, log } = options;
+  const upstream = defaultUpstream(environment);
+  const container = rootContainer.createChildContainer();
+  const workers = settings.workers === 'auto' ? availableParallelism() : settings.workers;
+  register(container, options, upstream, workers);
+  options.prepare?.(container);
+
+  const registry = container.resolve(REGISTRY);
+  const loader = container.resolve(LOADER);
+  const folders: readonly ModuleFolder[] = [
+    ...builtIn,
+    ...settings.plugins.map((path) => ({ kind: 'plugin', path }) as const),
+    ...settings.protocols.map((path) => ({ kind: 'protocol', path }) as const),
+  ];
+  await loader.loadAll(folders);
+  for (const { error, file } of loader.modules) {
+    if (error !== null) log.error({ code: 'MODULE_FAILED', file, text: error }, 'a module could not be loaded');
+  }
+
+  const closers: (() => Promise<void> | void)[] = [];
+  const closeAll = async (): Promise<void> => {
+    for (const close of closers.splice(0).reverse()) await close();
+  };
+  try {
+    const { AdminKeys, createAdmin } = await import('../admin/server.ts');
+    const keys = AdminKeys.open(settings.admin);
+    for (const text of keys.warnings) log.warn({ code: 'SETTINGS_INVALID' }, text);
+
+    const store = container.resolve(STORE);
+    closers.push(() => store.close());
+    const references = referencesOf(registry, () => config.config);
+    const report = (event: ConfigEvent): void => log[event.level]({ code: event.code }, event.text);
+    const file = settings.resources === undefined ? null
+      : await FileSource.open({ path: settings.resources, references, environment, report });
+    if (file !== null) closers.push(() => file.close());
+    const config = new MergedConfig(store, file ?? nothing, report);
+    closers.push(() => config.close());
+
+    const plane = container.resolve(PLANE);
+    let running = true;
+    closers.push(() => (running ? plane.drain(0) : undefined));
+    const embedded = new EmbeddedServers(registry);
+    closers.push(() => embedded.close());
+    const applied = new Applied(plane, embedded, log, upstream, settings);
+    await applied.apply(config.config);
+    await plane.listen();
+    closers.push(config.onChange((next) => void applied.apply(next).catch((cause: unknown) => {
+      log.error({ code: 'INTERNAL', err: cause }, 'a configuration could not be applied');
+    })));
+
+    const modules = new ModuleWatch({ folders: folders.filter(({ path }) => !builtIn.some((each) => each.path === path)), loader, plane, log,
+      onReloaded: async () => { await file?.reload(); } });
+    closers.push(() => modules.close());
+
+    const admin = await createAdmin({
+      settings: settings.admin,
+      keys,
+      store,
+      config,
+      references,
+      plane: { apply: (next) => applied.apply(next), status: () => plane.status(), metrics: () => plane.metrics() },
+      registry: {
+        plugins: () => [...registry.plugins.values()].map(({ value }) => value),
+        protocols: () => [...registry.protocols.values()].map(({ value }) => value),
+      },
+      log,
+      ready: () => (running ? null : 'draining'),
+    });
+    closers.push(() => admin.close());
+
+    const status = await plane.status();
+    return {
+      plane,
+      admin: { address: admin.address, port: admin.port },
+      listeners: (status[0]?.listeners ?? []).map(({ address, port, tls }) => ({ address, port, tls })),
+      adminKeyFile: keys.file,
+      upstream: upstream.type === 'memory' ? 'the embedded in-memory Redis (for demo and development)' : Object.keys(upstream.nodes ?? {})[0]!,
+      workers,
+      async reload() {
+        options.reopenLog?.();
+        plane.reopen();
+        await file?.reload();
+      },
+      async drain(deadline) {
+        running = false;
+        await plane.drain(deadline);
+        await closeAll();
+      },
+    };
+  } catch (cause) {
+    await closeAll();
+    throw cause;
+  }
+}
+
+function register(container: DependencyContainer, options: AppOptions, upstream: UpstreamValue, workers: number): void {
+  const { settings, log } = options;
+  const windows = SharedWindows.allocate();
+  container.register(REGISTRY, { useFactory: instanceCachingFactory(() => new Registry()) });
+  container.register(LOADER, { useFactory: instanceCachingFactory((c) => new Loader(c.resolve(REGISTRY))) });
+  container.register(STORE, {
+    useFactory: instanceCachingFactory(() => SqliteStore.open({ path: settings.store.path, maxBytes: settings.store.max_bytes })),
+  });
+  container.register(PLANE, {
+    useFactory: instanceCachingFactory((c): RunningPlane => {
+      if (workers > 1) return new Workers({ settings, log, windows, workers, upstream });
+      // One worker needs no thread of its own.
+      return new LocalPlane(new DataPlane({
+        settings, log, registry: c.resolve(REGISTRY), loader: c.resolve(LOADER), windows, worker: 0, workers: 1, upstream,
+      }));
+    }),
+  });
+}
+
+/** MILLRACE_UPSTREAM=host:port, or an embedded server. */
+function defaultUpstream(environment: Readonly<Record<string, string | undefined>>): UpstreamValue {
+  const address = environment['MILLRACE_UPSTREAM'];
+  if (address === undefined || address === '') return { type: 'memory' };
+  if (!/^(\[[0-9a-fA-F:.]+\]|[^\s:\[\]]+)(:\d{1,5})?$/.test(address)) {
+    throw new ProxyError('SETTINGS_INVALID', `MILLRACE_UPSTREAM: expected host:port, got "${address}"`);
+  }
+  return { type: 'roundrobin', nodes: { [address]: 1 } };
+}
+
+function referencesOf(registry: Registry, config: () => Config): References {
+  return {
+    checkPlugin: (name, conf) => registry.checkPlugin(name, conf),
+    checkMetadata: (name, conf) => registry.checkMetadata(name, conf),
+    checkProtocol: (name, conf) => registry.checkProtocol(name, conf),
+    checkExpression: (expression) => registry.checkExpression(expression),
+    resource: (kind, id): Value | undefined => config().resources[kind].get(id)?.value,
+  };
+}
+
+/** Stands where there is no resources file. */
+const nothing: ConfigSource = {
+  config: emptyConfig(),
+  onChange: () => () => undefined,
+  close: () => Promise.resolve(),
+};
+
+/** Embedded servers, started when a configuration first asks for one; all workers share them. */
+class EmbeddedServers {
+  readonly #registry: Registry;
+  readonly #servers = new Map<string, EmbeddedServer>();
+  readonly addresses = new Map<string, string>();
+
+  constructor(registry: Registry) {
+    this.#registry = registry;
+  }
+
+  async start(protocol: string): Promise<void> {
+    if (this.#servers.has(protocol)) return;
+    const server = this.#registry.protocols.get(protocol)?.value.embedded?.();
+    if (server === undefined) return;
+    this.#servers.set(protocol, server);
+    this.addresses.set(protocol, `127.0.0.1:${await server.listen(0, '127.0.0.1')}`);
+  }
+
+  async close(): Promise<void> {
+    for (const server of this.#servers.values()) await server.close();
+  }
+}
+
+/** Applies configurations one after the other; the same one only once. */
+class Applied {
+  readonly #plane: RunningPlane;
+  readonly #embedded: EmbeddedServers;
+  readonly #log: Logger;
+  readonly #upstream: UpstreamValue;
+  readonly #settings: Settings;
+  #last: Config | null = null;
+  #result: Promise<readonly Rejection[]> = Promise.resolve([]);
+
+  constructor(plane: RunningPlane, embedded: EmbeddedServers, log: Logger, upstream: UpstreamValue, settings: Settings) {
+    this.#plane = plane;
+    this.#embedded = embedded;
+    this.#log = log;
+    this.#upstream = upstream;
+    this.#settings = settings;
+  }
+
+  apply(config: Config): Promise<readonly Rejection[]> {
+    if (config === this.#last) return this.#result;
+    this.#last = config;
+    this.#result = this.#result.catch(() => []).then(() => this.#run(config));
+    return this.#result;
+  }
+
+  async #run(config: Config): Promise<readonly Rejection[]> {
+    for (const protocol of this.#embeddedIn(config)) await this.#embedded.start(protocol);
+    this.#plane.setEmbedded(this.#embedded.addresses);
+    const rejections = await this.#plane.apply(config);
+    for (const { kind, id, code, text } of rejections) this.#log.error({ code, kind, id }, text);
+    return rejections;
+  }
+
+  #embeddedIn(config: Config): ReadonlySet<string> {
+    const wanted = new Set<string>();
+    if (this.#upstream.type === 'memory') {
+      for (const { protocol } of this.#settings.listeners) if (protocol !== undefined) wanted.add(protocol);
+    }
+    for (const { value } of config.resources.stream_routes.values()) {
+      const route = value as StreamRouteValue;
+      const upstream = route.upstream ?? config.resources.upstreams.get(String(route.upstream_id))?.value as UpstreamValue | undefined;
+      if (upstream?.type === 'memory' && route.protocol !== undefined) wanted.add(route.protocol.name);
+    }
+    return wanted;
+  }
+}

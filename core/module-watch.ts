@@ -1,0 +1,85 @@
+// Watches the folders of plugins and protocols: a saved file is live within a second. The main thread imports it first;
+// what fails there never reaches a worker.
+import { watch, type FSWatcher } from 'chokidar';
+import { isModuleFile, moduleFiles, type Loader, type ModuleFolder, type ModuleKind } from './loader.ts';
+import type { RunningPlane } from './local-plane.ts';
+import type { Logger } from './log.ts';
+
+export interface ModuleWatchOptions {
+  readonly folders: readonly ModuleFolder[];
+  readonly loader: Loader;
+  readonly plane: RunningPlane;
+  readonly log: Logger;
+  /** Configuration that was refused may have become right. */
+  readonly onReloaded: () => Promise<void>;
+}
+
+// Editors write in several steps.
+const quiet = 100;
+
+export class ModuleWatch {
+  readonly #options: ModuleWatchOptions;
+  readonly #watcher: FSWatcher | null;
+  readonly #timers = new Map<string, NodeJS.Timeout>();
+  #generation = 1;
+  #work: Promise<void> = Promise.resolve();
+
+  constructor(options: ModuleWatchOptions) {
+    this.#options = options;
+    if (options.folders.length === 0) {
+      this.#watcher = null;
+      return;
+    }
+    this.#watcher = watch(options.folders.map(({ path }) => path), { ignoreInitial: true, depth: 2 });
+    this.#watcher.on('all', (event, path) => this.#changed(event, path));
+    this.#watcher.on('error', (cause) => options.log.error({ code: 'MODULE_FAILED', err: cause }, 'watching modules'));
+  }
+
+  async close(): Promise<void> {
+    for (const timer of this.#timers.values()) clearTimeout(timer);
+    await this.#watcher?.close();
+    await this.#work;
+  }
+
+  #changed(event: string, path: string): void {
+    if (event !== 'add' && event !== 'change' && event !== 'unlink') return;
+    const found = this.#moduleOf(path);
+    if (found === null) return;
+    clearTimeout(this.#timers.get(found.file));
+    this.#timers.set(found.file, setTimeout(() => {
+      this.#timers.delete(found.file);
+      this.#work = this.#work.then(() => this.#load(found.kind, found.file)).catch((cause: unknown) => {
+        this.#options.log.error({ code: 'MODULE_FAILED', err: cause, file: found.file }, 'reloading a module');
+      });
+    }, quiet));
+  }
+
+  /** The module that a file is, or belongs to: what lies in a folder beside or below it is loaded along with it. */
+  #moduleOf(path: string): { kind: ModuleKind; file: string } | null {
+    for (const folder of this.#options.folders) {
+      if (!path.startsWith(folder.path)) continue;
+      const files = moduleFiles(folder);
+      if (files.includes(path)) return { kind: folder.kind, file: path };
+      const rest = path.slice(folder.path.length + 1);
+      if (!rest.includes('/')) return isModuleFile(path) ? { kind: folder.kind, file: path } : null;
+      const top = rest.slice(0, rest.indexOf('/'));
+      const owner = files.find((file) => file.slice(folder.path.length + 1).split(/[/.]/)[0] === top);
+      return owner === undefined ? null : { kind: folder.kind, file: owner };
+    }
+    return null;
+  }
+
+  async #load(kind: ModuleKind, file: string): Promise<void> {
+    const { loader, plane, log, onReloaded } = this.#options;
+    const generation = ++this.#generation;
+    const error = await loader.load(kind, file, generation);
+    const failed = error ?? await plane.loadModule(kind, file, generation);
+    if (failed !== null) {
+      if (error === null) loader.failed(file, failed);
+      log.error({ code: 'MODULE_FAILED', file, text: failed }, 'a module could not be reloaded; the old code goes on serving');
+      return;
+    }
+    log.info({ code: 'MODULE_RELOADED', file, generation }, 'a module was reloaded');
+    await onReloaded();
+  }
+}
