@@ -1,7 +1,7 @@
 // Makes things go wrong on purpose: answers late, answers with an error, or cuts the connection.
 import { createHash } from 'node:crypto';
 import { ProxyError } from '../core/errors.ts';
-import { compileExpression, type Expression } from '../core/expression.ts';
+import { compileExpression } from '../core/expression.ts';
 import { definePlugin, type PluginContext, type WindowTable } from '../core/plugin.ts';
 import type { Request } from '../core/request.ts';
 import type { JsonSchema } from '../core/schema.ts';
@@ -42,7 +42,8 @@ const longestDelay = 3600;
 
 const chanceProperties: Record<string, JsonSchema> = {
   percentage: {
-    type: 'number', minimum: 0, maximum: 100, description: 'How many of 100 matching requests it hits; default all.',
+    type: 'number', minimum: 0, maximum: 100,
+    description: 'How many of 100 matching requests it hits; default all.',
   },
   vars: {
     type: 'array', minItems: 1, maxItems: 20, items: { type: 'array' },
@@ -63,7 +64,9 @@ const schema: JsonSchema = {
           type: 'string', minLength: 1, maxLength: 1024,
           description: 'Text of the error; may contain $variables. Default: `fault injected`.',
         },
-        close: { type: 'boolean', description: 'Closes the connection; without `error` nothing is answered before.' },
+        close: {
+          type: 'boolean', description: 'Closes the connection; without `error` nothing is answered before.',
+        },
         http_status: {
           type: 'integer', minimum: 200, maximum: 599,
           description: 'Accepted for configurations written for HTTP; other doors send the text only.',
@@ -99,16 +102,17 @@ const schema: JsonSchema = {
     },
     keys: {
       type: 'array', minItems: 1, maxItems: 256, items: { type: 'string', maxLength: 512 },
-      description: 'Patterns (`user:*`, `?`, `[a-z]`); one key of the request must match one of them; default all.',
+      description: 'Patterns (`user:*`, `?`, `[a-z]`) of which one must match a key of the request; default all.',
     },
     seed: {
       type: 'integer', minimum: -2147483648, maximum: 4294967295,
       description: 'Makes the random choices the same every time, in each worker.',
     },
     start: {
-      type: 'string', maxLength: 40, description: 'Time of day (ISO 8601) from which on it is active; default at once.',
+      type: 'string', maxLength: 40,
+      description: 'Time (ISO 8601) from which on it is active; default at once.',
     },
-    end: { type: 'string', maxLength: 40, description: 'Time of day (ISO 8601) at which it ends.' },
+    end: { type: 'string', maxLength: 40, description: 'Time (ISO 8601) at which it ends.' },
     for: {
       type: 'number', exclusiveMinimum: 0, maximum: 31_536_000,
       description: 'Seconds after `start`, or after it was configured, at which it ends.',
@@ -210,7 +214,8 @@ class Fault {
 
   constructor(conf: Conf, context: PluginContext) {
     this.#context = context;
-    this.#commands = conf.commands === undefined ? null : new Set(conf.commands.map((name) => name.toLowerCase()));
+    const names = conf.commands?.map((name) => name.toLowerCase());
+    this.#commands = names === undefined ? null : new Set(names);
     this.#keys = conf.keys === undefined ? null : conf.keys.map(compileGlob);
     // Dice of their own, so that what one of them draws does not change the other's sequence.
     this.#abort = conf.abort === undefined ? null : compileChance(conf.abort, 'abort', makeDice(conf.seed));
@@ -294,7 +299,7 @@ const forever = 3_155_760_000_000;
 
 function compileChance(chance: Chance, at: string, dice: () => number): (request: Request) => boolean {
   const percentage = chance.percentage ?? 100;
-  const rules: Expression[] | undefined = chance.vars?.map((each, i) => compileExpression(each, `${at}.vars[${i}]`));
+  const rules = chance.vars?.map((each, i) => compileExpression(each, `${at}.vars[${i}]`));
   return (request) => {
     if (rules !== undefined && !rules.some((holds) => holds(request))) return false;
     return percentage >= 100 || dice() * 100 < percentage;

@@ -1,7 +1,9 @@
 // Lets so many requests through per window and refuses the rest.
 import { createHash } from 'node:crypto';
 import { ProxyError } from '../core/errors.ts';
-import { definePlugin, type CheckContext, type Counter, type Gauge, type PluginContext } from '../core/plugin.ts';
+import {
+  definePlugin, type CheckContext, type Counter, type Gauge, type PluginContext,
+} from '../core/plugin.ts';
 import type { Request } from '../core/request.ts';
 import { compileTemplate, findVariable, type Variable } from '../core/variables.ts';
 import { decisionTime, RemoteStore, type RemoteConf } from './limit-count/remote-store.ts';
@@ -57,7 +59,8 @@ function checkConf(conf: Conf, context: CheckContext): string[] {
 
 function checkKey(conf: Conf): string[] {
   if (conf.key_type === 'var_combination' && !/\$[A-Za-z_{]/.test(conf.key)) {
-    return [`key: expected a text with $variables for key_type var_combination, got ${JSON.stringify(conf.key)}`];
+    const got = JSON.stringify(conf.key);
+    return [`key: expected a text with $variables for key_type var_combination, got ${got}`];
   }
   try {
     if (!compileKey(conf).afterAnswer) return [];
@@ -72,7 +75,9 @@ const neededBy = { 'redis': 'redis_host', 'redis-cluster': 'redis_cluster_nodes'
 // Settings of a policy that is not chosen would be a Redis that its owner thinks is used.
 const onlyWith: Readonly<Record<string, readonly string[]>> = {
   redis: ['redis_host', 'redis_port', 'redis_database', 'redis_ssl', 'redis_ssl_verify'],
-  'redis-cluster': ['redis_cluster_nodes', 'redis_cluster_name', 'redis_cluster_ssl', 'redis_cluster_ssl_verify'],
+  'redis-cluster': [
+    'redis_cluster_nodes', 'redis_cluster_name', 'redis_cluster_ssl', 'redis_cluster_ssl_verify',
+  ],
 };
 
 function checkPolicy(conf: Conf): string[] {
@@ -83,7 +88,7 @@ function checkPolicy(conf: Conf): string[] {
   }
   for (const [owner, names] of Object.entries(onlyWith)) {
     const strays = owner === policy ? [] : names.filter((name) => Object.hasOwn(conf, name));
-    for (const name of strays) wrong.push(`${name}: expected only with policy ${owner}, got policy ${policy}`);
+    wrong.push(...strays.map((name) => `${name}: expected only with policy ${owner}, got policy ${policy}`));
   }
   if (conf.redis_username !== undefined && conf.redis_password === undefined) {
     wrong.push('redis_password: expected beside redis_username, got nothing');
@@ -109,13 +114,13 @@ const defaults = {
   window_type: 'fixed', key: 'remote_addr', key_type: 'var', policy: 'local', allow_degradation: false,
 };
 
-/** The same text for the same settings, whether defaults were filled in or not. `_meta` is not a setting of ours. */
+/** The same text for the same settings, whether defaults were filled in or not. `_meta` is not ours. */
 function canonical(conf: Conf): string {
   const full = Object.entries({ ...defaults, ...conf }).filter(([name]) => name !== '_meta');
   return JSON.stringify(full.toSorted(([a], [b]) => (a < b ? -1 : 1)));
 }
 
-/** Other settings are another count, an edit elsewhere is not. Where the store is and its password say nothing. */
+/** Other settings are another count, an edit elsewhere is not; where the store is says nothing. */
 function fingerprint(conf: Conf): string {
   const { count, time_window: length, window_type: type, key, key_type: keyType, policy } = conf;
   const text = JSON.stringify([count, length, type, key, keyType, policy]);
@@ -223,7 +228,8 @@ class Limit {
   }
 }
 
-// After this many failures in a row the store is left alone for a second: waiting 50 ms each would be the outage.
+// After this many failures in a row the store is left alone for a second: waiting 50 ms each would be an outage
+// of its own.
 const failuresInRow = 3;
 const restTime = 1000;
 
@@ -242,13 +248,14 @@ class RemoteLimit {
     this.#context = context;
     this.#allowDegradation = conf.allow_degradation;
     this.#store = new RemoteStore(remoteConf(conf), context);
-    this.#failures = context.counter('limit_count_store_failures_total', 'Decisions made without the counter store.');
+    this.#failures = context.counter('limit_count_store_failures_total', 'Decisions without the counter store.');
     this.#up = context.gauge('limit_count_store_up', '1 when the counter store answered last time, else 0.');
     this.#up.set(1);
   }
 
   take(request: Request): void | Promise<void> {
-    if (this.#failed >= failuresInRow && this.#context.now() < this.#askAgainAt) return this.#decideAlone(request);
+    const resting = this.#failed >= failuresInRow && this.#context.now() < this.#askAgainAt;
+    if (resting) return this.#decideAlone(request);
     return this.#ask(request, this.#limit.idOf(request));
   }
 
@@ -283,7 +290,9 @@ class RemoteLimit {
     if (this.#failed++ > 0) return;
     this.#up.set(0);
     const degraded = this.#allowDegradation ? 'requests pass' : 'requests are refused';
-    this.#context.log.warn({ code: 'LIMIT_STORE_FAILED', err: cause, route: this.#context.routeId },
+    // The text only: errors of clients may carry the command that failed, and with it a password.
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    this.#context.log.warn({ code: 'LIMIT_STORE_FAILED', route: this.#context.routeId, reason },
       `limit-count: no answer from the counter store, ${degraded}`);
   }
 

@@ -1,8 +1,10 @@
-// Writes one JSON record per request, or per connection, to a file, a TCP or UDP port, a web server or syslog.
+// Writes one JSON record per request or connection to a file, a TCP or UDP port, a web server or syslog.
 import { definePlugin } from '../core/plugin.ts';
 import type { JsonSchema } from '../core/schema.ts';
-import { logPlace, type BatchConf, type PlaceOptions } from './logger/place.ts';
-import { batchProperties, checkLogging, formatSchema, loggerMetadataSchema, pendingProperty } from './logger/schema.ts';
+import { logPlace, type BatchConf, type NamedSink } from './logger/place.ts';
+import {
+  batchProperties, checkLogging, formatSchema, loggerMetadataSchema, pendingProperty,
+} from './logger/schema.ts';
 import { FileSink } from './logger/sinks/file.ts';
 import { HttpSink } from './logger/sinks/http.ts';
 import { TcpSink } from './logger/sinks/tcp.ts';
@@ -41,7 +43,10 @@ interface Conf extends BatchConf {
 const addressProperties: Record<string, JsonSchema> = {
   host: { type: 'string', minLength: 1, maxLength: 255, description: 'Host name or address.' },
   port: { type: 'integer', minimum: 1, maximum: 65535, description: 'Port.' },
-  timeout: { type: 'integer', minimum: 1, maximum: 3_600_000, default: 3000, description: 'Milliseconds to connect and to write.' },
+  timeout: {
+    type: 'integer', minimum: 1, maximum: 3_600_000, default: 3000,
+    description: 'Milliseconds to connect and to write.',
+  },
 };
 
 const verify: JsonSchema = { type: 'boolean', default: true, description: 'Whether the certificate is checked.' };
@@ -52,20 +57,29 @@ const streamProperties: Record<string, JsonSchema> = {
   ssl_verify: verify,
 };
 
-function sinkSchema(description: string, required: string[], properties: Record<string, JsonSchema>): JsonSchema {
+function sinkSchema(
+  description: string, required: readonly string[], properties: Readonly<Record<string, JsonSchema>>,
+): JsonSchema {
   return { type: 'object', description, required, additionalProperties: false, properties };
 }
 
 const sinkProperties: Record<string, JsonSchema> = {
-  file: sinkSchema('Appends to a file, one record a line; opened anew on SIGHUP and when it was moved.', ['path'], {
+  file: sinkSchema('Appends to a file, one record a line; opened anew on SIGHUP or when moved.', ['path'], {
     path: { type: 'string', minLength: 1, maxLength: 4096, description: 'Path; missing folders are made.' },
   }),
   tcp: sinkSchema('One record a line over a TCP connection.', ['host', 'port'], streamProperties),
   udp: sinkSchema('One record a datagram.', ['host', 'port'], addressProperties),
   http: sinkSchema('A POST per group of records.', ['uri'], {
-    uri: { type: 'string', pattern: '^https?://', maxLength: 2048, 'x-expected': 'http:// or https:// address', description: 'Address.' },
-    auth_header: { type: 'string', maxLength: 4096, writeOnly: true, description: 'Value of the Authorization header.' },
-    timeout: { type: 'number', exclusiveMinimum: 0, maximum: 3600, default: 3, description: 'Seconds for one POST.' },
+    uri: {
+      type: 'string', pattern: '^https?://', maxLength: 2048, 'x-expected': 'http:// or https:// address',
+      description: 'Address.',
+    },
+    auth_header: {
+      type: 'string', maxLength: 4096, writeOnly: true, description: 'Value of the Authorization header.',
+    },
+    timeout: {
+      type: 'number', exclusiveMinimum: 0, maximum: 3600, default: 3, description: 'Seconds for one POST.',
+    },
     concat_method: {
       type: 'string', enum: ['json', 'new_line'], default: 'json',
       description: 'Records as a JSON array, or one a line.',
@@ -85,7 +99,9 @@ export default definePlugin<Conf>({
   schema: {
     type: 'object', additionalProperties: false,
     properties: {
-      per: { type: 'string', enum: ['request', 'connection'], default: 'request', description: 'What a record is of.' },
+      per: {
+        type: 'string', enum: ['request', 'connection'], default: 'request', description: 'What a record is of.',
+      },
       log_format: formatSchema,
       filter: { type: 'array', description: 'Expression over variables; absent or empty: everything.' },
       sample: {
@@ -110,8 +126,8 @@ export default definePlugin<Conf>({
   },
 });
 
-function sinksOf(conf: Conf): PlaceOptions['sinks'] {
-  const sinks: PlaceOptions['sinks'][number][] = [];
+function sinksOf(conf: Conf): NamedSink[] {
+  const sinks: NamedSink[] = [];
   if (conf.file !== undefined) sinks.push({ name: 'file', sink: new FileSink(conf.file.path) });
   if (conf.tcp !== undefined) sinks.push({ name: 'tcp', sink: tcpSink(conf.tcp) });
   if (conf.udp !== undefined) sinks.push({ name: 'udp', sink: new UdpSink(conf.udp) });

@@ -27,7 +27,10 @@ export default definePlugin<Conf>({
       host: { type: 'string', minLength: 1, maxLength: 255, description: 'Host name or address.' },
       port: { type: 'integer', minimum: 1, maximum: 65535, description: 'Port.' },
       sock_type: { type: 'string', enum: ['tcp', 'udp'], default: 'tcp', description: 'How messages travel.' },
-      tls: { type: 'boolean', default: false, description: 'TLS, with `sock_type: tcp`; the certificate is checked.' },
+      tls: {
+        type: 'boolean', default: false,
+        description: 'TLS, with `sock_type: tcp`; the certificate is checked.',
+      },
       timeout: {
         type: 'integer', minimum: 1, maximum: 3_600_000, default: 3000,
         description: 'Milliseconds to connect and to write.',
@@ -40,7 +43,9 @@ export default definePlugin<Conf>({
         type: 'integer', minimum: 1, maximum: 1_073_741_824, default: 1_048_576,
         description: 'Bytes of records that may wait per worker; more are dropped and counted.',
       },
-      pool_size: { type: 'integer', minimum: 5, description: 'Accepted; one connection per place and worker is enough.' },
+      pool_size: {
+        type: 'integer', minimum: 5, description: 'Accepted; one connection per place and worker is enough.',
+      },
       log_format: formatSchema,
       ...batchProperties,
     },
@@ -48,7 +53,9 @@ export default definePlugin<Conf>({
   metadataSchema: loggerMetadataSchema,
   check(conf) {
     const wrong = checkLogging(conf);
-    if (conf.tls && conf.sock_type === 'udp') wrong.push('tls: expected only with sock_type tcp, got sock_type udp');
+    if (conf.tls && conf.sock_type === 'udp') {
+      wrong.push('tls: expected only with sock_type tcp, got sock_type udp');
+    }
     return wrong;
   },
   setup(conf, context) {

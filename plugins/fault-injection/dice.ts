@@ -1,4 +1,4 @@
-/** Numbers from 0 to below 1: the same sequence for the same seed (mulberry32), or unpredictable ones without. */
+/** Numbers from 0 to below 1: the same sequence for the same seed (mulberry32), unpredictable without. */
 export function makeDice(seed: number | undefined): () => number {
   if (seed === undefined) return Math.random;
   let state = seed | 0;

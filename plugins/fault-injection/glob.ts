@@ -1,4 +1,5 @@
-// Glob patterns over bytes, as Redis matches keys: `*`, `?`, `[abc]`, `[a-z]`, `[^a]`, and `\` for the next byte itself.
+// Glob patterns over bytes, as Redis matches keys: `*`, `?`, `[abc]`, `[a-z]`, `[^a]`, and `\` before a byte
+// that is meant itself.
 
 /** Compiled to one step per byte of the pattern. */
 export function compileGlob(pattern: string): (bytes: Buffer) => boolean {

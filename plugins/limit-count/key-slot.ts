@@ -1,4 +1,4 @@
-// Which of a Redis cluster's 16,384 slots a key is in: CRC16 (XMODEM) of the key, or of what stands in its first {}.
+// Which of a Redis cluster's 16,384 slots a key is in: CRC16 (XMODEM) of the key, or of what its first {} holds.
 
 export function keySlot(key: string): number {
   const bytes = Buffer.from(key);

@@ -1,5 +1,5 @@
-// Windows counted in a Redis that several Millraces share. One script call per request, answered within 50 ms or
-// not at all.
+// Windows counted in a Redis that several Millraces share. One script call per request, answered within 50 ms
+// or not at all.
 import { createHash } from 'node:crypto';
 import type { Client, PluginContext } from '../../core/plugin.ts';
 import { keySlot } from './key-slot.ts';
@@ -16,7 +16,7 @@ local taken = redis.call('INCR', KEYS[1])
 if taken == 1 then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
 return limit - taken`;
 
-// One hash per key keeps both windows in one slot of a cluster; the time is the server's, so that all who ask agree.
+// One hash per key keeps both windows in one slot of a cluster; the time is the server's, so that all agree.
 const slidingScript = `
 if ARGV[3] ~= '0' then redis.call('SELECT', ARGV[3]) end
 local limit, length = tonumber(ARGV[1]), tonumber(ARGV[2])
@@ -125,7 +125,7 @@ export class RemoteStore {
       type: 'roundrobin',
       nodes: Object.fromEntries(nodes.map((node) => [node, 1])),
       timeout: { connect: seconds, send: seconds, read: seconds },
-      ...(password === undefined ? {} : { auth: username === undefined ? { password } : { username, password } }),
+      ...(password === undefined ? {} : { auth: { password, ...(username === undefined ? {} : { username }) } }),
       ...(tls ? { scheme: 'tls', tls: { verify } } : {}),
     };
   }

@@ -3,8 +3,8 @@ import type { Request } from '../../core/request.ts';
 import type { Session } from '../../core/session.ts';
 
 /**
- * `rpc_time` is how long it lasted, `bytes_out` what was written to the client, `reason` why it ended; what only
- * requests have reads as empty.
+ * `rpc_time` is how long it lasted, `bytes_out` what was written to the client, `reason` why it ended; what
+ * only requests have reads as empty.
  */
 export function connectionRequest(session: Session, reason: string, now: number): Request {
   const facts = {

@@ -3,12 +3,14 @@ import { ProxyError } from '../../core/errors.ts';
 import type { Request } from '../../core/request.ts';
 import { compileTemplate, type Variable } from '../../core/variables.ts';
 
+export type Format = Readonly<Record<string, unknown>>;
+
 const deepest = 5;
 const mostFields = 256;
 // Enough to know a key by; a log is no place for payloads.
 const keyLimit = 64;
 
-/** What a record says when nobody asked for something else. Keys are payload: name them in a format to have them. */
+/** What a record says by default. Keys are payload: whoever wants them names them in a format. */
 export const requestFormat = {
   time: '$time', route_id: '$route_id', protocol: '$protocol', remote_addr: '$remote_addr', user: '$user',
   command: '$command', upstream_addr: '$upstream_addr', bytes_in: '$bytes_in', bytes_out: '$bytes_out',
@@ -22,7 +24,7 @@ export const connectionFormat = {
 };
 
 /** Compiled: the record of a request as one line of JSON. `route_id` is always part of it. */
-export function compileFormat(format: Readonly<Record<string, unknown>>, path = 'log_format'): (request: Request) => string {
+export function compileFormat(format: Format, path = 'log_format'): (request: Request) => string {
   const parts: (string | Variable)[] = [];
   const whole = Object.hasOwn(format, 'route_id') ? format : { ...format, route_id: '$route_id' };
   compileObject(whole, path, 1, parts);

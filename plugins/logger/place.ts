@@ -28,7 +28,14 @@ export interface PlaceOptions {
   readonly batch: BatchConf;
   /** Characters that may wait; default 32 Mi. */
   readonly maxPendingSize?: number;
-  readonly sinks: readonly { readonly name: string; readonly sink: Sink; readonly frame?: (record: string) => string }[];
+  readonly sinks: readonly NamedSink[];
+}
+
+export interface NamedSink {
+  readonly name: string;
+  readonly sink: Sink;
+  /** Put around each record. */
+  readonly frame?: (record: string) => string;
 }
 
 const defaultPending = 8192;
@@ -61,14 +68,17 @@ class Place {
     this.#context = context;
     const format = options.format ?? formatOf(context.metadata['log_format']);
     this.#record = compileFormat(format ?? (options.per === 'request' ? requestFormat : connectionFormat));
-    const filter = Array.isArray(options.filter) && options.filter.length > 0 ? compileExpression(options.filter) : null;
+    const rules = Array.isArray(options.filter) ? options.filter : [];
+    const filter = rules.length === 0 ? null : compileExpression(rules);
     this.#filter = filter;
     this.#sample = sample;
     const early = filter?.requestTimeOnly === true ? filter : null;
     this.#late = early === null ? filter : null;
-    this.select = early === null && sample >= 1 ? null : (request) => chosen(sample) && (early === null || early(request));
+    this.select = early === null && sample >= 1
+      ? null : (request) => chosen(sample) && (early === null || early(request));
     const { metadata } = context;
-    const pending = Number(options.batch.max_pending_entries ?? metadata['max_pending_entries'] ?? defaultPending);
+    const shared = metadata['max_pending_entries'] ?? defaultPending;
+    const pending = Number(options.batch.max_pending_entries ?? shared);
     this.#outlets = options.sinks.map((each) => new Outlet(each, options, pending));
   }
 
@@ -118,7 +128,7 @@ class Outlet {
   #unsaid = 0;
   #saidAt = -Infinity;
 
-  constructor(outlet: PlaceOptions['sinks'][number], options: PlaceOptions, maxPending: number) {
+  constructor(outlet: NamedSink, options: PlaceOptions, maxPending: number) {
     const { context, batch } = options;
     this.name = outlet.name;
     this.#context = context;
@@ -162,7 +172,8 @@ class Outlet {
     this.#saidAt = now;
     const reason = cause instanceof Error ? cause.message : String(cause);
     const { log, plugin, routeId: route } = this.#context;
-    log.warn({ code: 'LOG_DROPPED', route, sink: this.name, count: this.#unsaid }, `${plugin}: records were dropped: ${reason}`);
+    const facts = { code: 'LOG_DROPPED', route, sink: this.name, count: this.#unsaid };
+    log.warn(facts, `${plugin}: records were dropped: ${reason}`);
     this.#unsaid = 0;
   }
 

@@ -25,7 +25,8 @@ export const batchProperties: Readonly<Record<string, JsonSchema>> = {
     description: 'Seconds that a record waits at most before it is sent.',
   },
   max_retry_count: {
-    type: 'integer', minimum: 0, maximum: 1000, default: 0, description: 'Further attempts before records are dropped.',
+    type: 'integer', minimum: 0, maximum: 1000, default: 0,
+    description: 'Further attempts before records are dropped.',
   },
   retry_delay: {
     type: 'number', minimum: 0, maximum: 3600, default: 1, description: 'Seconds before the next attempt.',
@@ -41,7 +42,10 @@ export const pendingProperty = { max_pending_entries: pendingSchema };
 
 export const loggerMetadataSchema: JsonSchema = {
   type: 'object', additionalProperties: false,
-  properties: { log_format: { ...formatSchema, description: 'Format of all places without one of their own.' }, ...pendingProperty },
+  properties: {
+    log_format: { ...formatSchema, description: 'Format of all places without one of their own.' },
+    ...pendingProperty,
+  },
 };
 
 /** What is wrong with a format or a filter. */

@@ -1,5 +1,5 @@
 // One record a line over one connection that is kept open, plain or TLS.
-import { connect, type Socket } from 'node:net';
+import { connect, isIP, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import type { Sink } from '../sink.ts';
 
@@ -44,12 +44,12 @@ export class TcpSink implements Sink {
 
   async #connect(): Promise<Socket> {
     const { host, port, tls, verify, serverName, timeout } = this.#options;
-    const name = serverName ?? host;
+    // A name of the certificate can only be asked for when it is a name.
+    const servername = isIP(serverName ?? host) === 0 ? { servername: serverName ?? host } : {};
     const socket = tls
-      // A name of the certificate can only be asked for when it is a name.
-      ? connectTls({ host, port, rejectUnauthorized: verify, ...(/[A-Za-z]/.test(name) ? { servername: name } : {}) })
+      ? connectTls({ host, port, rejectUnauthorized: verify, ...servername })
       : connect({ host, port });
-    // A sink has nothing to say to us, but what it says must not fill memory; its end is noticed before a write.
+    // A sink has nothing to say, but what it says must not fill memory; its end is noticed before a write.
     socket.on('error', () => {});
     socket.on('end', () => this.#drop(socket)).on('close', () => this.#drop(socket));
     socket.resume();
@@ -85,7 +85,8 @@ type Settle = (done: () => void, fail: (cause: Error) => void) => void;
 
 function settles(milliseconds: number, what: string, act: Settle): Promise<void> {
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error(`${what} took more than ${milliseconds} ms`)), milliseconds);
+    const late = (): void => reject(new Error(`${what} took more than ${milliseconds} ms`));
+    const timer = setTimeout(late, milliseconds);
     act(() => { clearTimeout(timer); resolve(); }, (cause) => { clearTimeout(timer); reject(cause); });
   });
 }
