@@ -1,7 +1,11 @@
+import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtemp, readFile, rename, rm, stat } from 'node:fs/promises';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { createServer } from 'node:tls';
 import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Hooks } from '../../core/plugin.ts';
@@ -298,6 +302,30 @@ describe('sinks', () => {
     expect(lines.map((line) => (JSON.parse(line) as { k: string }).k)).toEqual(['a', 'b', 'c']);
     expect(sink.accepted).toBe(2);
     await hooks.close!();
+  });
+
+  test('TLS: a certificate that nobody vouches for is refused, unless it is not to be checked', async () => {
+    const pem = ['key', 'cert'].map((name) => join(folder, `${name}.pem`));
+    execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes',
+      '-keyout', pem[0]!, '-out', pem[1]!, '-days', '2', '-subj', '/CN=localhost'], { stdio: 'ignore' });
+    const lines: string[] = [];
+    const server = createServer({ key: await readFile(pem[0]!), cert: await readFile(pem[1]!) }, (socket) => {
+      socket.on('error', () => {}).setEncoding('utf8').on('data', (text: string) => lines.push(text));
+    });
+    server.on('tlsClientError', () => {}).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address() as AddressInfo;
+    const place = (more: object): Hooks => setUp(logger,
+      { tcp: { host: '127.0.0.1', port, tls: true, ...more }, batch_max_size: 1, log_format: { k: '$key' } });
+    const strict = place({});
+    pass(strict, answered('get a'));
+    await expect.poll(() => strict.status!()).toEqual({ tcp: { sent: 0, dropped: 1, pending: 0 } });
+    const loose = place({ ssl_verify: false });
+    pass(loose, answered('get b'));
+    await expect.poll(() => lines).toEqual(['{"k":"b","route_id":"1"}\n']);
+    await strict.close!();
+    await loose.close!();
+    server.close();
   });
 
   test('a datagram per record; what no datagram can carry is counted as dropped', async () => {
