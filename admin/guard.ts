@@ -1,0 +1,105 @@
+// Who may ask: one check before any route, which denies what it does not know.
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { isLoopback } from './loopback.ts';
+import type { AdminKeys } from './keys.ts';
+import { refuse, Refusal } from './refusal.ts';
+
+/** How far a request without key gets: health is for everybody, metrics for this machine. */
+export type Access = 'key' | 'local' | 'open';
+
+const failuresPerMinute = 10;
+// An attacker with a network of addresses makes no more memory than this.
+const rememberedAddresses = 10_000;
+
+export class Guard {
+  readonly #keys: AdminKeys;
+  readonly #access: (path: string) => Access;
+  readonly #failures = new Map<string, { count: number; until: number }>();
+  readonly #now: () => number;
+
+  /** `access` gets the path of the route, as it was registered; it is `key` for everything unknown. */
+  constructor(keys: AdminKeys, access: (path: string) => Access, now = (): number => performance.now()) {
+    this.#keys = keys;
+    this.#access = access;
+    this.#now = now;
+  }
+
+  /** Throws a Refusal. `route` is empty for what none was found for. */
+  check(request: FastifyRequest, reply: FastifyReply, route: string): void {
+    refuseForeignHost(request);
+    const { socket } = request;
+    const access = this.#access(route);
+    if (access === 'open' || (access === 'local' && isLoopback(socket.remoteAddress))) return;
+    const key = keyOf(request);
+    // Nobody guesses by sending nothing, so it is not counted.
+    if (key === '') throw unauthorized('missing apikey');
+    if (this.#keys.accepts(key)) return;
+    this.#countFailure(networkOf(socket.remoteAddress ?? ''), reply);
+    throw unauthorized('wrong apikey');
+  }
+
+  // A good key is never refused, whatever others at its address do: a forgotten script with an old key would lock
+  // the operator out. A generated key cannot be guessed at any rate.
+  #countFailure(network: string, reply: FastifyReply): void {
+    const now = this.#now();
+    let failures = this.#failures.get(network);
+    if (failures === undefined || failures.until <= now) {
+      this.#failures.delete(network);
+      failures = { count: 0, until: now + 60_000 };
+      this.#failures.set(network, failures);
+      const [oldest = network] = this.#failures.keys();
+      if (this.#failures.size > rememberedAddresses) this.#failures.delete(oldest);
+    }
+    if (++failures.count <= failuresPerMinute) return;
+    reply.header('retry-after', String(Math.ceil((failures.until - now) / 1000)));
+    throw new Refusal(429, { error_msg: 'failed to check token', description: 'too many wrong apikeys' });
+  }
+}
+
+function unauthorized(description: string): Refusal {
+  return new Refusal(401, { error_msg: 'failed to check token', description });
+}
+
+// The reference's order: the first one that is present counts.
+function keyOf(request: FastifyRequest): string {
+  const query = (request.query as Record<string, unknown> | null)?.['api_key'];
+  if (typeof query === 'string' && query !== '') return query;
+  const header = request.headers['x-api-key'];
+  if (typeof header === 'string' && header !== '') return header;
+  return fromOtherSite(request) ? '' : cookieKey(request.headers.cookie ?? '');
+}
+
+function cookieKey(cookies: string): string {
+  return /(?:^|;\s*)x_api_key=([^;]*)/.exec(cookies)?.[1]?.trim() ?? '';
+}
+
+// Browsers send cookies by themselves; headers and queries only a page that knows the key can write.
+function fromOtherSite({ headers }: FastifyRequest): boolean {
+  const site = headers['sec-fetch-site'];
+  if (typeof site === 'string') return site !== 'same-origin' && site !== 'none';
+  return headers.origin !== undefined && headers.origin !== `http://${headers.host ?? ''}`;
+}
+
+/**
+ * A page whose name was made to point at 127.0.0.1 (DNS rebinding) is of the same origin to its browser, but
+ * sends its own name.
+ */
+function refuseForeignHost(request: FastifyRequest): void {
+  const host = request.headers.host ?? '';
+  if (host === '' || !isLoopback(request.socket.localAddress)) return;
+  const name = host.replace(/:\d*$/, '').replace(/^\[(.*)\]$/, '$1').toLowerCase();
+  if (name === 'localhost' || isLoopback(name)) return;
+  throw refuse(403, 'Host: expected localhost or a loopback address, got another name');
+}
+
+/** The /64 of an IPv6 address: whoever has one address has all of them. */
+function networkOf(address: string): string {
+  if (!address.includes(':') || address.startsWith('::ffff:')) return address;
+  const [left = '', right = ''] = address.split('::');
+  const groups = left.split(':');
+  if (address.includes('::')) {
+    const rest = right === '' ? [] : right.split(':');
+    groups.push(...Array.from({ length: Math.max(0, 8 - groups.length - rest.length) }, () => '0'), ...rest);
+  }
+  return groups.slice(0, 4).join(':');
+}

@@ -1,0 +1,104 @@
+// Secrets in resources: never shown, and not destroyed when somebody sends back what he was shown.
+import { kinds, type Kind, type Value } from '../core/config/resource.ts';
+import { formatPath, hideSecrets, type At, type JsonSchema } from '../core/schema.ts';
+import { findByName, type Registry } from './registry.ts';
+import { refusalText } from './refusal.ts';
+
+const mask = '***';
+// A plugin or protocol that is not loaded (any more) cannot say what is secret.
+const everythingSecret: JsonSchema = { additionalProperties: { writeOnly: true } };
+
+/** The value with `***` instead of each secret. */
+export function withoutSecrets(kind: Kind, id: string, value: Value, registry: Registry): Value {
+  if (kind === 'plugin_metadata') {
+    const plugin = findByName(registry.plugins(), id);
+    return hidden(plugin === undefined ? everythingSecret : plugin.metadataSchema ?? {}, value);
+  }
+  const shown = hidden(kinds[kind].schema, value);
+  const { plugins, protocol } = shown as { plugins?: Value; protocol?: Value };
+  return {
+    ...shown,
+    ...(isObject(plugins) ? { plugins: hideEach(plugins, registry) } : {}),
+    ...(isObject(protocol) ? { protocol: hideProtocol(protocol, registry) } : {}),
+  };
+}
+
+/** What was sent, with `***` replaced by the secret that stands there now. Throws a Refusal if none does. */
+export function withSecretsKept(
+  kind: Kind, id: string, sent: Value, old: Value | undefined, registry: Registry,
+): Value {
+  const shownOld = old === undefined ? undefined : withoutSecrets(kind, id, old, registry);
+  const kept = keep(sent, shownOld, old) as Value;
+  // Any text in place of `***` shows which of them stand where a secret belongs.
+  const shown = withoutSecrets(kind, id, unmasked(kept) as Value, registry);
+  const at = masked(kept, shown, []);
+  if (at === null) return kept;
+  const path = formatPath(at);
+  const text = `${path}: expected a secret, got "${mask}", which stands for one that is not shown`;
+  throw refusalText(text, [path], mask);
+}
+
+function hidden(schema: JsonSchema, value: Value): Value {
+  return hideSecrets(schema, value) as Value;
+}
+
+function hideEach(plugins: Value, registry: Registry): Value {
+  return Object.fromEntries(Object.entries(plugins).map(
+    ([name, conf]) => [name, isObject(conf) ? hidePlugin(name, conf, registry) : conf]));
+}
+
+function hidePlugin(name: unknown, conf: Value, registry: Registry): Value {
+  return hidden(findByName(registry.plugins(), String(name))?.schema ?? everythingSecret, conf);
+}
+
+function hideProtocol(protocol: Value, registry: Registry): Value {
+  const { name, conf, logger } = protocol;
+  const schema = findByName(registry.protocols(), String(name))?.schema ?? everythingSecret;
+  return {
+    ...protocol,
+    ...(isObject(conf) ? { conf: hidden(schema, conf) } : {}),
+    ...(Array.isArray(logger) ? { logger: logger.map((each: Value) => hideLogger(each, registry)) } : {}),
+  };
+}
+
+function hideLogger(logger: Value, registry: Registry): Value {
+  const conf = isObject(logger) ? logger['conf'] : undefined;
+  return isObject(conf) ? { ...logger, conf: hidePlugin(logger['name'], conf, registry) } : logger;
+}
+
+function keep(sent: unknown, shown: unknown, old: unknown): unknown {
+  if (sent === mask && shown === mask) return old;
+  if (Array.isArray(sent)) {
+    return sent.map((child, index) => keep(child, below(shown, index), below(old, index)));
+  }
+  if (!isObject(sent)) return sent;
+  return Object.fromEntries(
+    Object.entries(sent).map(([name, child]) => [name, keep(child, below(shown, name), below(old, name))]));
+}
+
+function unmasked(value: unknown): unknown {
+  if (value === mask) return '';
+  if (Array.isArray(value)) return value.map(unmasked);
+  if (!isObject(value)) return value;
+  return Object.fromEntries(Object.entries(value).map(([name, child]) => [name, unmasked(child)]));
+}
+
+function masked(sent: unknown, shown: unknown, at: At): At | null {
+  if (sent === mask) return shown === mask ? at : null;
+  if (typeof sent !== 'object' || sent === null) return null;
+  for (const [name, child] of Object.entries(sent)) {
+    const segment = Array.isArray(sent) ? Number(name) : name;
+    const found = masked(child, below(shown, segment), [...at, segment]);
+    if (found !== null) return found;
+  }
+  return null;
+}
+
+function below(value: unknown, segment: string | number): unknown {
+  if (typeof value !== 'object' || value === null || !Object.hasOwn(value, segment)) return undefined;
+  return (value as Record<string | number, unknown>)[segment];
+}
+
+function isObject(value: unknown): value is Value {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

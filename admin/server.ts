@@ -1,0 +1,170 @@
+// The Admin API on a port of its own: resources, schemas, metrics, health.
+// Reading order: server, guard, resources, resource-routes, writer.
+import {
+  fastify, type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest,
+} from 'fastify';
+import type { AddressInfo } from 'node:net';
+import type { References } from '../core/config/check.ts';
+import type { Config, Store } from '../core/config/source.ts';
+import { ProxyError } from '../core/errors.ts';
+import type { Logger } from '../core/log.ts';
+import type { Plane } from '../core/plane.ts';
+import { Guard, type Access } from './guard.ts';
+import type { AdminKeys } from './keys.ts';
+import { addPages, healthPaths, metricsPaths } from './pages.ts';
+import { refuse, Refusal } from './refusal.ts';
+import type { Registry } from './registry.ts';
+import { addResourceRoutes } from './resource-routes.ts';
+import { resourceRows } from './resources.ts';
+import { addSchemaRoutes } from './schema-routes.ts';
+import { Writer } from './writer.ts';
+
+export { AdminKeys } from './keys.ts';
+export type { PluginEntry, ProtocolEntry, Registry } from './registry.ts';
+
+export interface AdminOptions {
+  /** Port 0: any free one. */
+  readonly settings: { readonly address: string; readonly port: number; readonly body_limit_bytes: number };
+  readonly keys: AdminKeys;
+  readonly store: Store;
+  /** Store and file together, as the data plane gets it. */
+  readonly config: { readonly config: Config };
+  readonly references: References;
+  /** `apply` gets the whole after each write, also when somebody else applied the same object before. */
+  readonly plane: Pick<Plane, 'apply' | 'status' | 'metrics'>;
+  readonly registry: Registry;
+  readonly log: Logger;
+  /** Why no new clients should be sent here; null: they may. Absent: always ready. */
+  readonly ready?: () => string | null;
+}
+
+export interface AdminServer {
+  readonly address: string;
+  readonly port: number;
+  /** Registered routes, `GET /metrics` each: what a test of access goes through. */
+  readonly routes: readonly string[];
+  /** Ends what is under way, then closes. */
+  close(): Promise<void>;
+}
+
+/** Both lead to the same: the reference's, for scripts that exist, and a shorter one. */
+export const prefixes = ['/apisix/admin', '/admin'];
+
+const usualHeaders = {
+  'x-api-version': 'v3', 'cache-control': 'no-store', 'x-content-type-options': 'nosniff',
+};
+
+/** Rejects with LISTEN_FAILED. */
+export async function createAdmin(options: AdminOptions): Promise<AdminServer> {
+  const { address, port, body_limit_bytes: bodyLimit } = options.settings;
+  const guard = new Guard(options.keys, accessOf);
+  const writer = new Writer(options);
+  const server = fastify({
+    bodyLimit, logger: false, requestTimeout: 30_000,
+    // The longest URL that Node takes; a long id is then told that it is wrong.
+    routerOptions: { maxParamLength: 16_384, ignoreTrailingSlash: true, ignoreDuplicateSlashes: true },
+    frameworkErrors: (error, request, reply) => { refuseEarly(guard, error, request, reply); },
+  });
+  const routes = listRoutes(server);
+  server.addHook('onRequest', async (request, reply) => {
+    reply.headers(usualHeaders);
+    guard.check(request, reply, request.routeOptions.url ?? '');
+  });
+  readAnyBody(server);
+  answerErrors(server, options.log, bodyLimit);
+  addPages(server, { plane: options.plane, ready: options.ready ?? (() => null) });
+  for (const prefix of prefixes) {
+    addSchemaRoutes(server, prefix, options.registry, options.plane);
+    for (const row of resourceRows) {
+      addResourceRoutes(server, prefix, row, { config: options.config, registry: options.registry, writer });
+    }
+  }
+  server.server.maxConnections = 1000;
+  await listen(server, address, port);
+  const bound = server.server.address() as AddressInfo;
+  return {
+    address: bound.address, port: bound.port, routes,
+    close: async () => {
+      await server.close();
+      await writer.idle();
+    },
+  };
+}
+
+function accessOf(route: string): Access {
+  if (healthPaths.includes(route)) return 'open';
+  return metricsPaths.includes(route) ? 'local' : 'key';
+}
+
+function listRoutes(server: FastifyInstance): string[] {
+  const routes: string[] = [];
+  server.addHook('onRoute', ({ method, url }) => {
+    for (const each of [method].flat()) routes.push(`${each} ${url}`);
+  });
+  return routes;
+}
+
+// The reference reads any body as JSON, whatever its type says: curl's default is that of a form.
+function readAnyBody(server: FastifyInstance): void {
+  server.removeAllContentTypeParsers();
+  server.addContentTypeParser('*', { parseAs: 'buffer' }, (_request, body, done) => done(null, body));
+}
+
+// What cannot be routed at all must not be answered to strangers either.
+function refuseEarly(guard: Guard, error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
+  let refusal = refuse(error.statusCode ?? 400, 'the path is not well formed');
+  try {
+    guard.check(request, reply, '');
+  } catch (denied) {
+    if (!(denied instanceof Refusal)) throw denied;
+    refusal = denied;
+  }
+  reply.headers(usualHeaders);
+  send(reply, refusal);
+}
+
+function answerErrors(server: FastifyInstance, log: Logger, bodyLimit: number): void {
+  server.setNotFoundHandler(async ({ url }, reply) => send(reply, refuse(404, missingText(url))));
+  server.setErrorHandler(async (error: FastifyError | Error, request, reply) => {
+    if (error instanceof Refusal) return send(reply, error);
+    if (error instanceof ProxyError) {
+      log.error({ code: error.code, err: error.cause }, error.message);
+      return send(reply, refuse(503, error.message));
+    }
+    const { code, statusCode } = error as FastifyError;
+    if (code === 'FST_ERR_CTP_BODY_TOO_LARGE') return send(reply, tooLarge(request, bodyLimit));
+    if (statusCode !== undefined && statusCode < 500) return send(reply, refuse(statusCode, error.message));
+    log.error({ code: 'INTERNAL', err: error }, 'an admin request failed');
+    return send(reply, refuse(500, 'internal error'));
+  });
+}
+
+function send(reply: FastifyReply, { status, body }: Refusal): FastifyReply {
+  return reply.code(status).type(typeof body === 'string' ? 'text/plain' : 'application/json').send(body);
+}
+
+function missingText(url: string): string {
+  const [path = ''] = url.split('?');
+  const prefix = prefixes.find((each) => path.startsWith(`${each}/`));
+  if (prefix === undefined) return '404 Route Not Found';
+  const [name = ''] = path.slice(prefix.length + 1).split('/');
+  const known = ['plugins', 'schema', ...resourceRows.map((row) => row.path)].includes(name);
+  return known ? 'not found' : `Unsupported resource type: ${name.slice(0, 64)}`;
+}
+
+function tooLarge({ headers }: FastifyRequest, limit: number): Refusal {
+  const size = headers['content-length'] ?? `over ${limit}`;
+  const text = `request size ${size} is greater than the maximum size ${limit} allowed`;
+  return refuse(400, `invalid request body: ${text}`);
+}
+
+async function listen(server: FastifyInstance, host: string, port: number): Promise<void> {
+  try {
+    await server.listen({ host, port });
+  } catch (error) {
+    await server.close();
+    const why = (error as NodeJS.ErrnoException).code ?? (error as Error).message;
+    const text = `admin ${host}:${port}: could not listen: ${why}`;
+    throw new ProxyError('LISTEN_FAILED', text, { cause: error });
+  }
+}
