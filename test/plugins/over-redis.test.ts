@@ -16,7 +16,7 @@ const pings = (count: number): string[][] => Array.from({ length: count }, () =>
 
 async function errorOf(client: RespClient, ...command: string[]): Promise<string> {
   const answer = await client.command(...command);
-  return answer instanceof RespError ? answer.text : `no error: ${String(answer)}`;
+  return answer instanceof RespError ? answer.text : `no error: ${JSON.stringify(answer)}`;
 }
 
 const proxyWith = (plugins: object, workers = 1): Promise<Proxy> =>
