@@ -7,22 +7,33 @@ import { Socket } from 'node:net';
 export type Sink = (bytes: Buffer, length: number) => void;
 
 const CLIENT_BUFFER = 64 * 1024;
-const UPSTREAM_BUFFER = 256 * 1024;
+/** Buffer of one link: begins small, because most links carry little, and doubles while reads fill it. */
+const SMALLEST_UPSTREAM = 16 * 1024;
+const LARGEST_UPSTREAM = 256 * 1024;
+
+/**
+ * For tests: bytes that must not be seen any more are overwritten, and fresh memory is not zero by chance. A view that
+ * is kept too long, or memory that is sent before it was filled, shows as runs of these bytes.
+ */
+export const poison: boolean = process.env['MILLRACE_POISON'] === '1';
+const READ = 0xdb;
+const FRESH = 0xdd;
+
+/** Memory for bytes on their way, with anything in it. */
+export function fresh(size: number): Buffer {
+  const bytes = Buffer.allocUnsafeSlow(size);
+  return poison ? bytes.fill(FRESH) : bytes;
+}
+
+/** Memory that will be used again: what was in it is nobody's any more. */
+export function used(bytes: Buffer): Buffer {
+  return poison ? bytes.fill(FRESH) : bytes;
+}
 
 let clientBuffer: Buffer | null = null;
-let upstreamBuffer: Buffer | null = null;
 
 function sharedClientBuffer(): Buffer {
-  return (clientBuffer ??= Buffer.allocUnsafeSlow(CLIENT_BUFFER));
-}
-
-function sharedUpstreamBuffer(): Buffer {
-  return (upstreamBuffer ??= Buffer.allocUnsafeSlow(UPSTREAM_BUFFER));
-}
-
-/** The upstream buffer is still read by the kernel (a slow client's write): the next read takes another. */
-export function retireUpstreamBuffer(): void {
-  upstreamBuffer = null;
+  return (clientBuffer ??= fresh(CLIENT_BUFFER));
 }
 
 interface Handled {
@@ -43,7 +54,14 @@ export function adoptAccepted(accepted: Socket, sink: Sink): Socket {
   const options = {
     handle,
     allowHalfOpen: true,
-    onread: { buffer, callback: (length: number) => { sink(buffer, length); return true; } },
+    onread: {
+      buffer,
+      callback: (length: number) => {
+        sink(buffer, length);
+        if (poison) buffer.fill(READ);
+        return true;
+      },
+    },
   };
   (accepted as unknown as Handled)._handle = null;
   return new Socket(options as unknown as ConstructorParameters<typeof Socket>[0]);
@@ -51,14 +69,41 @@ export function adoptAccepted(accepted: Socket, sink: Sink): Socket {
 
 /** The fallback: `data` events. */
 export function readData(socket: Socket, sink: Sink): Socket {
-  socket.on('data', (chunk: Buffer) => sink(chunk, chunk.length));
+  socket.on('data', (chunk: Buffer) => {
+    sink(chunk, chunk.length);
+    if (poison) chunk.fill(READ);
+  });
   return socket;
 }
 
-/** Options for `net.connect`: read into the shared upstream buffer. */
-export function upstreamReads(sink: Sink): { buffer: () => Uint8Array; callback: (length: number, bytes: Uint8Array) => boolean } {
-  return {
-    buffer: sharedUpstreamBuffer,
-    callback: (length, bytes) => { sink(bytes as Buffer, length); return true; },
+/**
+ * Where one link reads into, for the `onread` option of `net.connect`. Not shared among links: views of what was read
+ * are written to clients, a slow one keeps the kernel reading from them, and Node asks for another buffer only after
+ * a read of the same socket.
+ */
+export class UpstreamReads {
+  readonly #sink: Sink;
+  #bytes: Buffer | null = null;
+  #size = SMALLEST_UPSTREAM;
+
+  constructor(sink: Sink) {
+    this.#sink = sink;
+  }
+
+  readonly buffer = (): Uint8Array => (this.#bytes ??= fresh(this.#size));
+
+  readonly callback = (length: number, bytes: Uint8Array): boolean => {
+    this.#sink(bytes as Buffer, length);
+    if (poison && this.#bytes !== null) bytes.fill(READ);
+    if (length === this.#size && length < LARGEST_UPSTREAM) {
+      this.#size *= 2;
+      this.#bytes = null;
+    }
+    return true;
   };
+
+  /** The kernel still reads from the buffer (a slow client's write): the next read takes another. */
+  retire(): void {
+    this.#bytes = null;
+  }
 }

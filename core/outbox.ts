@@ -3,15 +3,21 @@ import type { Socket } from 'node:net';
 
 const dirty: Outbox[] = [];
 
+let held = 0;
+
 /**
- * Hands everything that was appended in this turn to the sockets. Answers true when the kernel did not take all of
- * it: views of the buffers that were appended are then still in use, and a buffer that is used again must be replaced.
+ * How often the kernel did not take at once what an outbox wrote. Where it changed, views of the buffers that were
+ * appended are still in use, and a buffer that is used again must be replaced. It counts every way out: an outbox is
+ * flushed also when its connection ends in the middle of a turn.
  */
-export function flushOutboxes(): boolean {
-  let held = false;
-  for (let i = 0; i < dirty.length; i++) held = dirty[i]!.flush() || held;
-  dirty.length = 0;
+export function heldWrites(): number {
   return held;
+}
+
+/** Hands everything that was appended in this turn to the sockets. */
+export function flushOutboxes(): void {
+  for (let i = 0; i < dirty.length; i++) dirty[i]!.flush();
+  dirty.length = 0;
 }
 
 export class Outbox {
@@ -56,10 +62,9 @@ export class Outbox {
     }
   }
 
-  /** Answers true when the kernel still reads from what was appended. */
-  flush(): boolean {
+  flush(): void {
     this.#listed = false;
-    if (this.#bytes === null) return false;
+    if (this.#bytes === null) return;
     // While older bytes wait, a view would pin its whole buffer for as long as this client reads slowly: copy.
     const waited = this.#socket.writableLength > 0 && !this.#corked;
     if (waited) this.#bytes = Buffer.from(this.#bytes.subarray(this.#start, this.#end)), this.#unshift();
@@ -68,7 +73,7 @@ export class Outbox {
       this.#corked = false;
       this.#socket.uncork();
     }
-    return !waited && this.#socket.writableLength > 0;
+    if (!waited && this.#socket.writableLength > 0) held++;
   }
 
   #unshift(): void {

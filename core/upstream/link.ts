@@ -8,8 +8,8 @@ import { connect, type Socket } from 'node:net';
 import { connect as connectTls, type ConnectionOptions } from 'node:tls';
 import type { Engine, Swept } from '../engine.ts';
 import { ProxyError, type ErrorCode } from '../errors.ts';
-import { retireUpstreamBuffer, upstreamReads } from '../inlet.ts';
-import { flushOutboxes } from '../outbox.ts';
+import { fresh, UpstreamReads, used } from '../inlet.ts';
+import { flushOutboxes, heldWrites } from '../outbox.ts';
 import type { Node } from './node.ts';
 import type { Receiver } from './receiver.ts';
 
@@ -63,6 +63,7 @@ export abstract class Link implements Swept {
   detached = false;
   protected readonly options: LinkOptions;
   protected readonly socket: Socket;
+  readonly #reads = new UpstreamReads((bytes, length) => this.#read(bytes, length));
   readonly #spent: Spent = new Spent(this);
   readonly #connectDeadline: number;
   #owners: (Receiver | null)[] = Array.from({ length: 16 }, () => null);
@@ -205,7 +206,7 @@ export abstract class Link implements Swept {
 
   #nextBatch(length: number): Buffer {
     this.#setAside();
-    const batch = length > BATCH ? Buffer.allocUnsafeSlow(length) : (spareBatches.pop() ?? Buffer.allocUnsafeSlow(BATCH));
+    const batch = length > BATCH ? fresh(length) : (spareBatches.pop() ?? fresh(BATCH));
     this.#batch = batch;
     return batch;
   }
@@ -227,7 +228,7 @@ export abstract class Link implements Swept {
       socket.write(this.#used === batch.length ? batch : batch.subarray(0, this.#used));
       this.#used = 0;
       // The kernel still reads from it: it is garbage when the write is done.
-      if (socket.writableLength > 0) this.#batch = null;
+      this.#batch = socket.writableLength > 0 ? null : used(batch);
       return;
     }
     this.#setAside();
@@ -245,14 +246,13 @@ export abstract class Link implements Swept {
   #open(): Socket {
     const { node, options } = this;
     const target = { ...node.dial, noDelay: true, keepAlive: true, keepAliveInitialDelay: 15_000 };
-    const sink = (bytes: Buffer, length: number): void => this.#read(bytes, length);
     let socket: Socket;
     if (options.tls === undefined) {
-      socket = connect({ ...target, onread: upstreamReads(sink) });
+      socket = connect({ ...target, onread: this.#reads });
       socket.once('connect', () => this.#connected());
     } else {
       socket = connectTls({ ...target, ...options.tls });
-      socket.on('data', (chunk: Buffer) => sink(chunk, chunk.length));
+      socket.on('data', (chunk: Buffer) => this.#read(chunk, chunk.length));
       socket.once('secureConnect', () => this.#connected());
     }
     socket.on('drain', () => this.#drained());
@@ -292,18 +292,19 @@ export abstract class Link implements Swept {
 
   #read(bytes: Buffer, length: number): void {
     if (this.state === 'closed') return;
+    const before = heldWrites();
     const carry = this.#carry;
     if (carry === null) {
       this.#take(bytes, 0, length);
     } else {
       this.#carry = null;
-      const joined = Buffer.allocUnsafe(carry.length + length);
+      const joined = fresh(carry.length + length);
       carry.copy(joined);
       bytes.copy(joined, carry.length, 0, length);
       this.#take(joined, 0, joined.length);
     }
-    // A slow client's write still reads from the shared buffer.
-    if (flushOutboxes()) retireUpstreamBuffer();
+    flushOutboxes();
+    if (heldWrites() !== before) this.#reads.retire();
   }
 
   #take(bytes: Buffer, start: number, end: number): void {
@@ -447,7 +448,7 @@ export abstract class Link implements Swept {
     const { replyTimeout } = this.options;
     if (replyTimeout === 0 || this.#length === 0 || this.#pausedFor !== null || this.patience === Infinity) return;
     this.#expire(now, replyTimeout + this.patience);
-    if (flushOutboxes()) retireUpstreamBuffer();
+    flushOutboxes();
   }
 
   /** Answers requests that waited too long. Their replies keep their places in the ring and are dropped there. */
