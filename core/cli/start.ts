@@ -1,0 +1,55 @@
+// `millrace start`: settings, log, the application, and what signals do.
+import { existsSync } from 'node:fs';
+import type { App } from '../app.ts';
+import { createLogger, type Logger } from '../log.ts';
+import { loadSettings, type Settings } from '../settings.ts';
+import { banner } from './banner.ts';
+import { exitCodeOf, exitCodes, type ExitCode } from './exit-codes.ts';
+
+export async function start(file: string | undefined): Promise<ExitCode> {
+  const loaded = loadSettings(file ?? usualFile(), process.env);
+  if (loaded.settings === null) {
+    for (const { located } of loaded.problems) console.error(located);
+    return exitCodes.invalid;
+  }
+  const { settings } = loaded;
+  const logger = createLogger(settings.log);
+  const { log } = logger;
+  for (const text of loaded.warnings) log.warn({ code: 'SETTINGS_INVALID' }, text);
+  try {
+    const { startApp } = await import('../app.ts');
+    const app = await startApp({ settings, environment: process.env, log, reopenLog: () => logger.reopen() });
+    console.log(banner(app, settings, process.env));
+    return await untilStopped(app, settings, log);
+  } catch (error) {
+    const text = error instanceof Error ? error.message : String(error);
+    console.error(`millrace: ${text}`);
+    const code = exitCodeOf(error);
+    if (code === exitCodes.internal) log.fatal({ code: 'INTERNAL', err: error }, text);
+    return code;
+  }
+}
+
+function usualFile(): string | null {
+  return ['millrace.yaml', 'millrace.json'].find((name) => existsSync(name)) ?? null;
+}
+
+function untilStopped(app: App, settings: Settings, log: Logger): Promise<ExitCode> {
+  return new Promise((resolve) => {
+    let stopping = false;
+    const stop = (signal: NodeJS.Signals): void => {
+      if (stopping) return resolve(exitCodes.cut);
+      stopping = true;
+      log.info({ code: 'DRAINED' }, `${signal}: no new clients; what is under way has ${settings.drain_timeout_s} s`);
+      app.drain(settings.drain_timeout_s * 1000).then(() => resolve(exitCodes.ok), (error: unknown) => {
+        log.error({ code: 'INTERNAL', err: error }, 'stopping failed');
+        resolve(exitCodes.internal);
+      });
+    };
+    process.on('SIGTERM', stop);
+    process.on('SIGINT', stop);
+    process.on('SIGHUP', () => {
+      app.reload().catch((error: unknown) => log.error({ code: 'INTERNAL', err: error }, 'reloading failed'));
+    });
+  });
+}
