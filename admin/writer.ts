@@ -151,7 +151,7 @@ export class Writer {
   #references(): References {
     const { references, config } = this.#options;
     return {
-      checkPlugin: (name, conf) => references.checkPlugin(name, conf),
+      checkPlugin: (name, conf, place) => references.checkPlugin(name, conf, place),
       checkMetadata: (name, conf) => references.checkMetadata(name, conf),
       checkProtocol: (name, conf) => references.checkProtocol(name, conf),
       checkExpression: (expression) => references.checkExpression(expression),

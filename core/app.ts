@@ -2,10 +2,8 @@
 import 'reflect-metadata';
 import { container as rootContainer, instanceCachingFactory, type DependencyContainer } from 'tsyringe';
 import { availableParallelism } from 'node:os';
-import type { References } from './config/check.ts';
 import { FileSource, type ConfigEvent } from './config/file.ts';
 import { MergedConfig } from './config/merged.ts';
-import type { Value } from './config/resource.ts';
 import type { StreamRouteValue } from './config/schemas/stream-route.ts';
 import type { UpstreamValue } from './config/schemas/upstream.ts';
 import { emptyConfig, type Config, type ConfigSource } from './config/source.ts';
@@ -18,6 +16,7 @@ import type { Logger } from './log.ts';
 import { ModuleWatch } from './module-watch.ts';
 import type { Rejection } from './plane.ts';
 import type { EmbeddedServer } from './protocol.ts';
+import { referencesOf } from './references.ts';
 import { Registry } from './registry.ts';
 import type { Settings } from './settings.ts';
 import { LOADER, PLANE, REGISTRY, STORE } from './tokens.ts';
@@ -178,16 +177,6 @@ function defaultUpstream(environment: Readonly<Record<string, string | undefined
     throw new ProxyError('SETTINGS_INVALID', `MILLRACE_UPSTREAM: expected host:port, got "${address}"`);
   }
   return { type: 'roundrobin', nodes: { [address]: 1 } };
-}
-
-function referencesOf(registry: Registry, config: () => Config): References {
-  return {
-    checkPlugin: (name, conf) => registry.checkPlugin(name, conf),
-    checkMetadata: (name, conf) => registry.checkMetadata(name, conf),
-    checkProtocol: (name, conf) => registry.checkProtocol(name, conf),
-    checkExpression: (expression) => registry.checkExpression(expression),
-    resource: (kind, id): Value | undefined => config().resources[kind].get(id)?.value,
-  };
 }
 
 /** Stands where there is no resources file. */

@@ -32,6 +32,9 @@ export interface DataPlaneOptions {
   readonly upstream: UpstreamValue;
 }
 
+/** Milliseconds that plugins get to let go when everything ends. */
+const flushTime = 8000;
+
 interface Open {
   readonly listener: PortListener;
   readonly status: ListenerStatus;
@@ -150,9 +153,8 @@ export class DataPlane {
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
     for (const session of this.engine.sessions) session.destroy('DRAINED');
-    this.routes.close();
-    // Loggers flush what they hold when their plan closes.
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    // Loggers flush what they hold; a sink that hangs must not keep the process.
+    await Promise.race([this.routes.close(), new Promise((resolve) => setTimeout(resolve, flushTime).unref())]);
     this.#nodes.close();
     this.#resolver.close();
     this.#process.close();

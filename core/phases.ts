@@ -39,13 +39,14 @@ async function resume(hooks: readonly RequestHook[], at: number, request: Reques
 /** A hook that never resolves is ended by its deadline; what it does later is ignored. */
 async function settleBy(wait: Promise<void>, hook: RequestHook, request: Request): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
+  let forget = (): void => undefined;
   const deadline = new Promise<void>((resolve) => {
     timer = setTimeout(() => {
       hook.report('PLUGIN_TIMEOUT', undefined);
       request.settle(new ProxyError('PLUGIN_TIMEOUT'));
       resolve();
     }, hook.maxWait);
-    request.session.onClose(resolve);
+    forget = request.session.onClose(resolve);
   });
   try {
     await Promise.race([wait, deadline]);
@@ -53,6 +54,7 @@ async function settleBy(wait: Promise<void>, hook: RequestHook, request: Request
     pluginFailed(request, hook, cause);
   } finally {
     clearTimeout(timer);
+    forget();
   }
 }
 

@@ -48,7 +48,7 @@ export class PlaceBuilder {
       for (const place of protocol.places?.(protocolConf) ?? []) {
         places.push({
           plugin: place.name, version: '', priority: place.priority, hooks: place.hooks,
-          report: this.#reporter(place.name, routeId),
+          ...this.#bookkeeping(place.name, routeId, []),
         });
       }
       places.sort((a, b) => b.priority - a.priority || (a.plugin < b.plugin ? -1 : 1));
@@ -74,8 +74,9 @@ export class PlaceBuilder {
       throw new ProxyError('CONFIG_INVALID', `plugins.${name}: ${problems.map(({ message }) => message).join('; ')}`);
     }
     let hooks: Hooks;
+    const series: number[] = [];
     try {
-      hooks = plugin.setup(own, this.#context(plugin, routeId, protocol, metadata));
+      hooks = plugin.setup(own, this.#context(plugin, routeId, protocol, metadata, series));
     } catch (cause) {
       throw new ProxyError('CONFIG_INVALID', `plugins.${name}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
     }
@@ -84,15 +85,24 @@ export class PlaceBuilder {
       version: plugin.version ?? '',
       priority: meta.priority ?? plugin.priority,
       hooks: narrowed(hooks, meta),
-      report: this.#reporter(name, routeId),
+      ...this.#bookkeeping(name, routeId, series),
+    };
+  }
+
+  #bookkeeping(plugin: string, route: string, series: number[]): Pick<Place, 'report' | 'release'> {
+    const { metrics } = this.#options.engine;
+    return {
+      report: this.#reporter(plugin, route, series),
+      release: () => { for (const index of series.splice(0)) metrics.release(index); },
     };
   }
 
   /** Says that a hook failed, once a second at most, and counts each time. */
-  #reporter(plugin: string, route: string): Report {
+  #reporter(plugin: string, route: string, series: number[]): Report {
     const { log, metrics, clock } = this.#options.engine;
     let last = -Infinity;
     const failures = metrics.counter('millrace_plugin_failures_total', 'Hooks that threw or did not end in time.', { plugin, route });
+    series.push(failures);
     return (code: ErrorCode, cause: unknown) => {
       metrics.add(failures, 1);
       const now = clock.now();
@@ -102,7 +112,7 @@ export class PlaceBuilder {
     };
   }
 
-  #context(plugin: Plugin, routeId: string, protocol: Protocol, metadata: Conf): PluginContext {
+  #context(plugin: Plugin, routeId: string, protocol: Protocol, metadata: Conf, series: number[]): PluginContext {
     const { engine, registry, nodes } = this.#options;
     const { metrics } = engine;
     const labels = { plugin: plugin.name, route: routeId };
@@ -116,10 +126,12 @@ export class PlaceBuilder {
       metadata,
       counter(name, help) {
         const index = metrics.counter(fullName(name), help, labels);
+        series.push(index);
         return { add: (amount = 1) => metrics.add(index, amount) };
       },
       gauge(name, help) {
         const index = metrics.gauge(fullName(name), help, labels, { merge: 'min' });
+        series.push(index);
         return { set: (value) => metrics.set(index, value) };
       },
       windows: engine.windows,

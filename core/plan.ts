@@ -17,6 +17,8 @@ export interface Place {
   readonly hooks: Hooks;
   /** Says in the log, at a limited rate, that a hook failed. */
   readonly report: Report;
+  /** Its series go. Called after its hooks were closed. */
+  readonly release?: () => void;
 }
 
 export interface RequestHook {
@@ -56,6 +58,7 @@ export class Plan {
   readonly log: readonly Observer[] | null;
   #underWay = 0;
   #retired = false;
+  readonly #closed = Promise.withResolvers<void>();
 
   constructor(options: PlanOptions) {
     const { places } = options;
@@ -87,23 +90,19 @@ export class Plan {
     if (--this.#underWay === 0 && this.#retired) this.#close();
   }
 
-  /** No request will enter any more. Hooks close after the last one left. */
-  retire(): void {
-    if (this.#retired) return;
-    this.#retired = true;
-    if (this.#underWay === 0) this.#close();
+  /** No request will enter any more. Resolves when the last one left and the hooks are closed. */
+  retire(): Promise<void> {
+    if (!this.#retired) {
+      this.#retired = true;
+      if (this.#underWay === 0) this.#close();
+    }
+    return this.#closed.promise;
   }
 
   #close(): void {
     this.backend.close();
-    for (const { hooks, report } of this.places) {
-      try {
-        const closing = hooks.close?.();
-        if (closing !== undefined) closing.catch((cause: unknown) => report('PLUGIN_FAILED', cause));
-      } catch (cause) {
-        report('PLUGIN_FAILED', cause);
-      }
-    }
+    this.metrics.release();
+    void Promise.all(this.places.map(closePlace)).then(() => this.#closed.resolve());
   }
 
   /** Tells the places that a connection ended. */
@@ -116,6 +115,15 @@ export class Plan {
       }
     }
   }
+}
+
+async function closePlace({ hooks, report, release }: Place): Promise<void> {
+  try {
+    await hooks.close?.();
+  } catch (cause) {
+    report('PLUGIN_FAILED', cause);
+  }
+  release?.();
 }
 
 function observer(place: Place, index: number): Observer {

@@ -97,6 +97,8 @@ export interface WindowTable {
   takeFixed(id: string, limit: number, length: number, now: number): number;
   /** The same over a sliding window: the count of the window before is weighted by how much of it still overlaps. */
   takeSliding(id: string, limit: number, length: number, now: number): number;
+  /** Forgets a window: whoever uses the id next begins anew. */
+  forget(id: string): void;
   /** What is left now, without taking. */
   left(id: string, limit: number, length: number, now: number, sliding: boolean): number;
 }

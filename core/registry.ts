@@ -1,5 +1,5 @@
 // Name → plugin and protocol, each with its compiled schema. Filled by the loader; everybody else looks up here.
-import type { Plugin } from './plugin.ts';
+import type { CheckContext, Plugin } from './plugin.ts';
 import type { Protocol } from './protocol.ts';
 import { compileSchema, type JsonSchema, type Problem, type Validator } from './schema.ts';
 import { checkExpression } from './expression.ts';
@@ -51,8 +51,10 @@ export class Registry {
     });
   }
 
-  /** Undefined: no plugin of this name. */
-  checkPlugin(name: string, conf: Readonly<Record<string, unknown>>): readonly Problem[] | undefined {
+  /** Undefined: no plugin of this name. `others`: where it is configured beside the place being checked. */
+  checkPlugin(
+    name: string, conf: Readonly<Record<string, unknown>>, others: CheckContext['others'] = [],
+  ): readonly Problem[] | undefined {
     const plugin = this.plugins.get(name);
     if (plugin === undefined) return undefined;
     const { _meta: meta, ...own } = conf;
@@ -65,8 +67,15 @@ export class Registry {
     if (problems.length > 0) return problems;
     const filled = structuredClone(own);
     plugin.validate(filled);
-    const texts = plugin.value.check?.(filled, { others: [] }) ?? [];
+    const texts = plugin.value.check?.(filled, { others: others.map((each) => ({ ...each, conf: this.#filled(plugin, each.conf) })) }) ?? [];
     return texts.map((text) => problem([], 'a sensible combination', 'this one', text));
+  }
+
+  /** A configuration with its defaults, so that two can be compared. */
+  #filled(plugin: Registered<Plugin>, conf: unknown): unknown {
+    const { _meta: _left, ...own } = structuredClone(conf) as Record<string, unknown>;
+    plugin.validate(own);
+    return own;
   }
 
   checkMetadata(name: string, conf: Readonly<Record<string, unknown>>): readonly Problem[] | undefined {

@@ -88,7 +88,7 @@ export class Routes {
       this.#addRoute(next, plans, rejections, resource.id, resource, resources);
     }
     this.#addDefaults(next, plans, rejections);
-    this.#swap(next, plans);
+    void this.#swap(next, plans);
     return rejections;
   }
 
@@ -112,8 +112,9 @@ export class Routes {
     return this.#config === null ? [] : this.apply(this.#config, this.#embedded);
   }
 
-  close(): void {
-    this.#swap(new Map(), []);
+  /** Resolves when the hooks of all plans are closed. */
+  async close(): Promise<void> {
+    await this.#swap(new Map(), []);
   }
 
   #addRoute(
@@ -136,7 +137,7 @@ export class Routes {
     }
   }
 
-  #swap(next: Map<string, Built>, plans: readonly Swap[]): void {
+  #swap(next: Map<string, Built>, plans: readonly Swap[]): Promise<unknown> {
     const retired: Plan[] = [];
     for (const { route, plan, conf } of plans) {
       if (route.plan !== null) retired.push(route.plan);
@@ -152,7 +153,7 @@ export class Routes {
     this.router = new Router([...next]
       .filter(([key]) => !key.startsWith(defaultPrefix))
       .map(([, { route, value }]) => ({ route, conf: value })));
-    for (const plan of retired) plan.retire();
+    return Promise.all(retired.map((plan) => plan.retire()));
   }
 
   #draw(resource: Resource, all: ReadonlyMap<string, Resource>): Blueprint {

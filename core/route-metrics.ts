@@ -11,6 +11,8 @@ export class RouteMetrics {
   readonly connections: number;
   readonly active: number;
 
+  #users = 1;
+
   constructor(metrics: Metrics, route: string, protocol: string) {
     const labels = { route, protocol };
     this.metrics = metrics;
@@ -21,5 +23,18 @@ export class RouteMetrics {
     this.latency = metrics.histogram('millrace_request_duration_seconds', 'From a request being read to its answer being sent.', labels);
     this.connections = metrics.counter('millrace_connections_total', 'Connections accepted.', labels);
     this.active = metrics.gauge('millrace_connections_active', 'Connections open now.', labels);
+  }
+
+  /** One more plan or session counts here. */
+  retain(): void {
+    this.#users++;
+  }
+
+  /** The series go with the last one that counts here. */
+  release(): void {
+    if (--this.#users > 0) return;
+    for (const index of [
+      this.requests, this.errors, this.bytesIn, this.bytesOut, this.latency, this.connections, this.active,
+    ]) this.metrics.release(index);
   }
 }

@@ -39,7 +39,7 @@ export abstract class Session implements Owner, Receiver, Listener {
   #sentBefore = 0;
   #receivedBefore = 0;
   #lastActivity: number;
-  #closers: (() => void)[] | null = null;
+  #closers: Set<() => void> | null = null;
 
   constructor(connection: Connection, route: Route, engine: Engine) {
     this.id = engine.nextSessionId();
@@ -50,6 +50,7 @@ export abstract class Session implements Owner, Receiver, Listener {
     this.#plan = route.plan!;
     engine.sessions.add(this);
     const { metrics } = this.#plan;
+    metrics.retain();
     metrics.metrics.add(metrics.connections, 1);
     metrics.metrics.add(metrics.active, 1);
   }
@@ -104,6 +105,11 @@ export abstract class Session implements Owner, Receiver, Listener {
   idleFor(now: number): number { return now - this.#lastActivity; }
   get idle(): boolean { return this.owed === 0 && this.queue.length === 0 && this.#holds === 0; }
 
+  get pumping(): boolean { return this.#pumping; }
+
+  /** Requests that travel in a run may be gathered while the pump runs; here they are sent. */
+  flushRun(): void {}
+
   /** Frames and starts requests until more bytes are needed or the client has to wait. */
   pump(): void {
     if (this.#pumping || this.closed) return;
@@ -120,6 +126,7 @@ export abstract class Session implements Owner, Receiver, Listener {
     }
     this.#pumping = false;
     if (this.closed) return;
+    this.flushRun();
     this.#pace();
     if (this.#ended && this.idle && this.#ending === null) this.end('CLIENT_CLOSED');
   }
@@ -315,7 +322,8 @@ export abstract class Session implements Owner, Receiver, Listener {
     }
     this.#midReply = false;
     const before = this.connection.outbox.total;
-    this.write(request);
+    // A close without a text is one without an answer.
+    if (!(outcome instanceof ProxyError && outcome.close && outcome.message === '')) this.write(request);
     if (!request.relayed) request.bytesOut = this.connection.outbox.total - before;
     this.#log(request);
     if (outcome instanceof ProxyError && outcome.close) this.end(outcome.code);
@@ -370,7 +378,11 @@ export abstract class Session implements Owner, Receiver, Listener {
   /** The plan that a request starts with; null: the route is gone. */
   protected plan(): Plan | null {
     const { plan } = this.route;
-    if (plan !== null) this.#plan = plan;
+    if (plan !== null && plan !== this.#plan) {
+      plan.metrics.retain();
+      this.#plan.metrics.release();
+      this.#plan = plan;
+    }
     return plan;
   }
 
@@ -403,9 +415,16 @@ export abstract class Session implements Owner, Receiver, Listener {
     this.#receivedBefore = this.received;
   }
 
-  onClose(then: () => void): void {
-    if (this.closed) then();
-    else (this.#closers ??= []).push(then);
+  /** Calls back once when the connection is over, unless the returned function is called before. */
+  onClose(then: () => void): () => void {
+    if (this.closed) {
+      then();
+      return () => undefined;
+    }
+    const closers = (this.#closers ??= new Set());
+    const own = (): void => then();
+    closers.add(own);
+    return () => void closers.delete(own);
   }
 
   /** Ends after what was written has left. */
@@ -436,9 +455,10 @@ export abstract class Session implements Owner, Receiver, Listener {
     this.#account();
     this.dispose();
     for (let request = this.queue.shift(); request !== undefined; request = this.queue.shift()) this.#log(request);
-    for (const then of this.#closers ?? []) then();
+    for (const then of [...(this.#closers ?? [])]) then();
     const reason = this.connection.reason ?? 'CLIENT_CLOSED';
     plan.disconnected(this, reason);
+    plan.metrics.release();
     this.engine.connectionEnded(reason, this.route.id, this.remoteAddress);
   }
 }

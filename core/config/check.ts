@@ -10,8 +10,11 @@ import { idSchema } from './schemas/naming.ts';
 
 /** What the checks must know of plugins, protocols and other resources; the composition root fills it in. */
 export interface References {
-  /** Undefined: no plugin of this name. Gets the whole configuration, `_meta` included. */
-  checkPlugin(name: string, conf: Value): readonly Problem[] | undefined;
+  /**
+   * Undefined: no plugin of this name. Gets the whole configuration, `_meta` included. `place` is where it stands,
+   * e.g. `stream_routes/1`.
+   */
+  checkPlugin(name: string, conf: Value, place: string): readonly Problem[] | undefined;
   /** Undefined: no plugin of this name. */
   checkMetadata(name: string, conf: Value): readonly Problem[] | undefined;
   /** Undefined: no protocol of this name. */
@@ -76,8 +79,8 @@ const rules: Record<Kind, (id: string, value: Value, references: References) => 
     ...['remote_addr', 'server_addr'].flatMap((name) => wrongAddress(name, route[name])),
     ...sourceOfNodes(route),
     ...Object.entries(objectOf(route['plugins'])).flatMap(
-      ([name, conf]) => wrongPlugin(['plugins', name], name, conf, references)),
-    ...wrongProtocol(route, references),
+      ([name, conf]) => wrongPlugin(['plugins', name], name, conf, `stream_routes/${id}`, references)),
+    ...wrongProtocol(id, route, references),
     ...checkReferences('stream_routes', id, route, references),
   ],
   upstreams: (_id, upstream) => wrongUpstream([], upstream),
@@ -100,7 +103,7 @@ function sourceOfNodes(route: Value): Problem[] {
   return [problem(['upstream'], 'upstream or upstream_id', 'neither')];
 }
 
-function wrongProtocol(route: Value, references: References): Problem[] {
+function wrongProtocol(id: string, route: Value, references: References): Problem[] {
   const protocol = protocolOf(route);
   if (protocol === undefined) return [];
   const name = idText(protocol['name']);
@@ -109,15 +112,15 @@ function wrongProtocol(route: Value, references: References): Problem[] {
     ? [unknownName(['protocol', 'name'], 'protocol', name)] : nest(['protocol', 'conf'], found);
   const loggers = (protocol['logger'] ?? []) as readonly Value[];
   const wrongLoggers = loggers.flatMap(
-    (logger, index) => wrongLogger(['protocol', 'logger', index], logger, references));
+    (logger, index) => wrongLogger(['protocol', 'logger', index], logger, `stream_routes/${id}`, references));
   return [...problems, ...wrongLoggers];
 }
 
-function wrongLogger(at: At, logger: Value, references: References): Problem[] {
+function wrongLogger(at: At, logger: Value, place: string, references: References): Problem[] {
   const filter = logger['filter'];
   const conf = logger['conf'] ?? {};
   const name = idText(logger['name']);
-  const found = references.checkPlugin(name, objectOf(conf));
+  const found = references.checkPlugin(name, objectOf(conf), place);
   const filtered = Array.isArray(filter) && filter.length > 0 ? references.checkExpression(filter) : [];
   return [
     ...(found === undefined ? [unknownName([...at, 'name'], 'plugin', name)] : nest([...at, 'conf'], found)),
@@ -125,8 +128,10 @@ function wrongLogger(at: At, logger: Value, references: References): Problem[] {
   ];
 }
 
-function wrongPlugin(at: At, name: string, conf: unknown, references: References): Problem[] {
-  const found = references.checkPlugin(name, objectOf(conf));
+function wrongPlugin(
+  at: At, name: string, conf: unknown, place: string, references: References,
+): Problem[] {
+  const found = references.checkPlugin(name, objectOf(conf), place);
   return found === undefined ? [unknownName(at, 'plugin', name)] : nest(at, found);
 }
 

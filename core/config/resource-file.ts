@@ -233,7 +233,7 @@ class Reading {
 // Whether another resource exists is a warning here, not a reason to refuse.
 function withoutResources(references: References): References {
   return {
-    checkPlugin: (name, conf) => references.checkPlugin(name, conf),
+    checkPlugin: (name, conf, place) => references.checkPlugin(name, conf, place),
     checkMetadata: (name, conf) => references.checkMetadata(name, conf),
     checkProtocol: (name, conf) => references.checkProtocol(name, conf),
     checkExpression: (expression) => references.checkExpression(expression),

@@ -37,9 +37,14 @@ export interface LinkOptions {
   readonly onClosed?: (link: Link, error: ProxyError) => void;
 }
 
-const BATCH = 64 * 1024;
+const BATCH = 128 * 1024;
+/** Batches whose write was complete, of all links of this worker. */
 const spareBatches: Buffer[] = [];
-const MOST_SPARE = 16;
+const MOST_SPARE = 32;
+
+function spare(batch: Buffer): void {
+  if (batch.length === BATCH && spareBatches.length < MOST_SPARE) spareBatches.push(used(batch));
+}
 
 /** Answers nobody: takes the place of a receiver that was answered already. */
 class Spent implements Receiver {
@@ -76,7 +81,9 @@ export abstract class Link implements Swept {
   #partial = false;
   #batch: Buffer | null = null;
   #used = 0;
+  /** Bytes that wait before the batch, and the batches among them. */
   #full: Buffer[] = [];
+  #batches: Buffer[] = [];
   #fullBytes = 0;
   #scheduled = false;
   #wrote = false;
@@ -169,6 +176,11 @@ export abstract class Link implements Swept {
   }
 
   #enter(owner: Receiver, count: number, tag: number): void {
+    if (this.state === 'closed') {
+      // It closed between being chosen and being used: nobody will answer.
+      owner.failed(new ProxyError('UPSTREAM_CLOSED'), count, false);
+      return;
+    }
     const now = this.engine.clock.now();
     this.node.inflight += count;
     this.#lastUse = now;
@@ -214,6 +226,7 @@ export abstract class Link implements Swept {
   #setAside(): void {
     if (this.#batch === null || this.#used === 0) return;
     this.#full.push(this.#batch.subarray(0, this.#used));
+    this.#batches.push(this.#batch);
     this.#fullBytes += this.#used;
     this.#batch = null;
     this.#used = 0;
@@ -237,6 +250,8 @@ export abstract class Link implements Swept {
     socket.uncork();
     this.#full = [];
     this.#fullBytes = 0;
+    if (socket.writableLength === 0) for (const batch of this.#batches) spare(batch);
+    this.#batches = [];
   }
 
   private get idleBytes(): boolean {
@@ -487,9 +502,10 @@ export abstract class Link implements Swept {
     const heir = unsent && this.#length > 0 && code !== 'UPSTREAM_HANDSHAKE' ? this.options.substitute?.(this) ?? null : null;
     if (heir !== null) this.#bequeath(heir);
     else this.#failAll(error);
-    if (this.#batch !== null && spareBatches.length < MOST_SPARE && this.#batch.length === BATCH) spareBatches.push(this.#batch);
+    if (this.#batch !== null) spare(this.#batch);
     this.#batch = null;
     this.#full = [];
+    this.#batches = [];
     for (const then of this.#waiters.splice(0)) then();
     this.ended();
     flushOutboxes();

@@ -25,7 +25,7 @@ export function answerAtDoor(session: RedisSession, request: RedisRequest): Answ
   return answer === undefined || count === 0 ? null : answer(session, request);
 }
 
-function wrongArity({ command, count }: RedisRequest): RedisReply | null {
+export function wrongArity({ command, count }: RedisRequest): RedisReply | null {
   const { arity, name } = command;
   if (arity === 0 || (arity > 0 ? count === arity : count >= -arity)) return null;
   return error(`ERR wrong number of arguments for '${name}' command`);

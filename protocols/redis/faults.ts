@@ -125,8 +125,12 @@ const movable = new Set(['sort', 'sort_ro', 'migrate', 'georadius', 'georadiusby
 
 async function delayed(request: Request, fault: Fault): Promise<void> {
   await new Promise<void>((resolve) => {
-    const timer = setTimeout(resolve, fault.delay! * 1000);
-    request.session.onClose(() => {
+    let forget = (): void => undefined;
+    const timer = setTimeout(() => {
+      forget();
+      resolve();
+    }, fault.delay! * 1000);
+    forget = request.session.onClose(() => {
       clearTimeout(timer);
       resolve();
     });
@@ -136,7 +140,8 @@ async function delayed(request: Request, fault: Fault): Promise<void> {
 
 function finish(request: Request, fault: Fault): void {
   if (request.settled || request.session.closed) return;
-  if (fault.close === true) request.session.destroy('FAULT_INJECTED');
+  // What is owed before it still leaves: the close waits its turn.
+  if (fault.close === true) request.settle(new ProxyError('FAULT_INJECTED', fault.error ?? '', { close: true }));
   else if (fault.error !== undefined) request.settle(new ProxyError('FAULT_INJECTED', fault.error));
 }
 

@@ -5,9 +5,13 @@ import type { Engine } from '../../core/engine.ts';
 import { ProxyError } from '../../core/errors.ts';
 import type { Link } from '../../core/upstream/link.ts';
 import type { Node } from '../../core/upstream/node.ts';
+import type { Receiver } from '../../core/upstream/receiver.ts';
 import type { Upstream } from '../../core/upstream/upstream.ts';
 import { DoorLink } from './door-link.ts';
 import { identityKey, OwnLink, RedisLink, type Credentials, type Identity, type RedisLinkOptions } from './link.ts';
+import { encodeRequest } from './resp/encode.ts';
+
+const PING = encodeRequest(['PING']);
 
 /** A pool must never see `create` reject: it would try again at once, for ever. */
 interface Borrowed {
@@ -23,8 +27,8 @@ export class LinkSet {
   readonly #pools = new Map<string, Pool<Borrowed>>();
   #door: DoorLink | null = null;
   #closed = false;
-  /** The node answered NOAUTH to a client without credentials: such clients get the stricter limits. */
-  requiresAuth = false;
+  /** Whether the node answers NOAUTH to clients without credentials: they get the stricter limits. Null: not known. */
+  requiresAuth: boolean | null = null;
 
   private constructor(node: Node, engine: Engine, upstream: Upstream) {
     this.node = node;
@@ -68,6 +72,23 @@ export class LinkSet {
       this.#door = new DoorLink(this.#options({ database: 0, resp: 2, credentials: null }));
     }
     return this.#door;
+  }
+
+  /** Asks the node whether it serves clients without credentials. Resolves with why it could not be asked. */
+  learnAuth(): Promise<ProxyError | null> {
+    return new Promise((resolve) => {
+      const answer: Receiver = {
+        endsWhole: true,
+        outbox: null,
+        receive: (bytes, start, _end, complete) => {
+          this.requiresAuth = bytes[start] === 0x2d;
+          if (complete > 0) resolve(null);
+        },
+        failed: (error) => resolve(error),
+      };
+      const link = this.shared({ database: 0, resp: 2, credentials: null }, () => null);
+      link.sendWhole(answer, PING, 1, 0);
+    });
   }
 
   /** A link for one session only. Rejects with a ProxyError. */

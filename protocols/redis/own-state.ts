@@ -119,8 +119,12 @@ export class OwnState {
     const link = this.link!;
     request.upstreamAddress = link.node.address;
     this.#follow(request, link);
-    if (request.queued) link.send(request, request.bytes, request.start, request.end, 1, 0);
-    else this.#session.run(link, request);
+    if (request.queued) {
+      this.#session.flushRun();
+      link.send(request, request.bytes, request.start, request.end, 1, 0);
+    } else {
+      this.#session.run(link, request);
+    }
     if (request.streamed) this.streaming = true;
   }
 
@@ -132,6 +136,8 @@ export class OwnState {
       case table.MONITOR:
         return this.#during(request, () => { if (succeeded(request)) link.monitoring = true; });
       case table.SESSION:
+        // Its arguments are looked at once more when it was answered.
+        request.keep();
         link.dirty = true;
         if (this.#multi) this.#sticky = true;
         return this.#during(request, () => { if (succeeded(request)) applyToSession(this.#session, request); });

@@ -25,6 +25,8 @@ function isErrorByte(byte: number | undefined): boolean {
   return byte === 0x2d || byte === 0x21; // - !
 }
 
+/** By command number: the first word. */
+const names = commands.map(({ name }) => name.split('|', 1)[0]!);
 const EMPTY = Buffer.alloc(0);
 const longestName = 64;
 
@@ -79,11 +81,7 @@ export class RedisRequest extends Request<RedisReply> {
 
   /** The first word, lower case; of unknown commands what the client sent, cut and printable. */
   get name(): string {
-    const { name } = commands[this.id]!;
-    if (this.id !== UNKNOWN) {
-      const bar = name.indexOf('|');
-      return bar < 0 ? name : name.slice(0, bar);
-    }
+    if (this.id !== UNKNOWN) return names[this.id]!;
     const at = this.start + this.#nameStart;
     return printable(this.bytes.toString('latin1', at, at + Math.min(this.#nameLength, longestName)).toLowerCase());
   }

@@ -14,7 +14,7 @@ import { Session } from '../../core/session.ts';
 import type { Link } from '../../core/upstream/link.ts';
 import type { Node } from '../../core/upstream/node.ts';
 import type { RedisBackend } from './backend.ts';
-import { answerAtDoor, introduce, needsQuiet } from './door-commands.ts';
+import { answerAtDoor, introduce, needsQuiet, wrongArity } from './door-commands.ts';
 import { blocks } from './commands/blocking.ts';
 import * as table from './commands/table.ts';
 import { commands, lookup, lookupSubcommand, subcommandTreatment, treatments } from './commands/table.ts';
@@ -28,6 +28,7 @@ import { BROKEN, found, INCOMPLETE, resumeRequest, scanLimits, scanRequest, type
 import { StreamedRequest } from './streamed-request.ts';
 
 const EMPTY: Buffer = Buffer.alloc(0);
+const NOAUTH = errorLine('NOAUTH Authentication required.');
 
 export class RedisSession extends Session {
   database = 0;
@@ -65,11 +66,17 @@ export class RedisSession extends Session {
   /** It waits until everything before it was answered, because it changes the link. */
   #wanted: RedisRequest | null = null;
   #limits: ScanLimits;
+  // Requests that go in a run and have not been handed to the link yet: they lie side by side in one buffer.
+  #runLink: Link | null = null;
+  #runBytes: Buffer = EMPTY;
+  #runFrom = 0;
+  #runTo = 0;
+  #runCount = 0;
 
   constructor(connection: Connection, route: Route, engine: Engine) {
     super(connection, route, engine);
     this.own = new OwnState(this);
-    this.#limits = scanLimits(engine.limits, true);
+    this.#limits = scanLimits(engine.limits, false);
   }
 
   get db(): number { return this.database; }
@@ -104,6 +111,7 @@ export class RedisSession extends Session {
 
   #keepRest(): void {
     if (this.#at === this.#end) {
+      if (this.#kept) spare(this.#bytes);
       this.#bytes = EMPTY;
       this.#at = this.#end = 0;
       this.#kept = false;
@@ -121,8 +129,9 @@ export class RedisSession extends Session {
     if (!this.#kept || this.#bytes.length - this.#end < length) {
       const doubled = (have + length) * 2;
       const wanted = this.#needed > have + length ? Math.min(this.#needed, doubled) : Math.max(have + length, 256);
-      const larger = Buffer.allocUnsafeSlow(wanted);
+      const larger = assembly(wanted);
       this.#bytes.copy(larger, 0, this.#at, this.#end);
+      if (this.#kept) spare(this.#bytes);
       this.#bytes = larger;
       this.#at = 0;
       this.#end = have;
@@ -184,6 +193,10 @@ export class RedisSession extends Session {
       }
       const id = lookup(bytes, found.nameStart, found.nameEnd);
       const treatment = treatments[id]!;
+      if (id === table.UNKNOWN && speaksHttp(bytes.toString('latin1', found.nameStart, Math.min(found.nameEnd, found.nameStart + 6)))) {
+        this.destroy('SECURITY_ABORT');
+        return null;
+      }
       if (free && treatment === table.SHARED && this.own.allowsRun) {
         const mark = backend.perOperation ? id : 0;
         if (count > 0 && mark !== tag) {
@@ -287,6 +300,7 @@ export class RedisSession extends Session {
 
   #broken(plan: Plan): Request | null {
     const text = found.problem;
+    if (text.startsWith('unauthenticated') && this.#learns()) return null;
     this.#at = this.#end;
     if (text === '') {
       this.destroy('SECURITY_ABORT');
@@ -312,8 +326,7 @@ export class RedisSession extends Session {
         'PROTOCOL_ERROR', 'Protocol error: unbalanced quotes in request', { close: true }));
     }
     if (words.length === 0) return null;
-    // Somebody speaks HTTP: a browser, or a request forged in one. What follows could be commands in its body.
-    if (/^(post|host:)$/i.test(words[0]!.toString('latin1', 0, 8))) {
+    if (speaksHttp(words[0]!.toString('latin1', 0, 8))) {
       this.destroy('SECURITY_ABORT');
       return null;
     }
@@ -425,21 +438,67 @@ export class RedisSession extends Session {
   }
 
   #readLimits(): void {
-    const strict = this.linkSet?.requiresAuth === true && this.identity.credentials === null;
+    const strict = this.stranger;
     if (strict === this.#limits.authenticated) this.#limits = scanLimits(this.engine.limits, !strict);
+  }
+
+  /** Whether the client gave no password to a node that wants one, or may want one. */
+  get stranger(): boolean {
+    return this.linkSet?.requiresAuth !== false && this.identity.credentials === null;
+  }
+
+  /** Over a limit for strangers: true when it is not known whether the client is one, and is being asked. */
+  #learns(): boolean {
+    const set = this.#chooseNode();
+    if (set === null || set.requiresAuth !== null || this.identity.credentials !== null) {
+      const strict = this.#limits.authenticated;
+      this.#readLimits();
+      if (strict !== this.#limits.authenticated) this.hold(Promise.resolve());
+      return strict !== this.#limits.authenticated;
+    }
+    this.hold(set.learnAuth().then(() => this.#readLimits()));
+    return true;
   }
 
   #forward(bytes: Buffer, from: number, to: number, count: number, tag: number): void {
     const link = this.#link!;
+    if (this.#runCount > 0) this.flushRun();
     this.ran(count);
     link.send(this, bytes, from, to, count, tag);
     if (link.congested) this.#waitForRoom(link);
   }
 
-  /** Sends a request that nobody wants to see in a run on a link. */
+  /** Sends a request that nobody wants to see. Neighbours in the buffer leave as one piece: see `flushRun`. */
   run(link: Link, request: RedisRequest): void {
     this.ran(1);
-    link.send(this, request.bytes, request.start, request.end, 1, 0);
+    const { bytes, start, end } = request;
+    if (this.#runCount > 0) {
+      if (this.#runLink === link && this.#runBytes === bytes && this.#runTo === start) {
+        this.#runTo = end;
+        this.#runCount++;
+        return;
+      }
+      this.flushRun();
+    }
+    this.#runLink = link;
+    this.#runBytes = bytes;
+    this.#runFrom = start;
+    this.#runTo = end;
+    this.#runCount = 1;
+    // Outside of the pump nobody would flush it.
+    if (!this.pumping) this.flushRun();
+  }
+
+  /** Hands the requests of a run to its link. Before anything else of this session is sent, and when the pump rests. */
+  override flushRun(): void {
+    if (this.#runCount === 0) return;
+    const link = this.#runLink!;
+    const count = this.#runCount;
+    this.#runCount = 0;
+    this.#runLink = null;
+    link.send(this, this.#runBytes, this.#runFrom, this.#runTo, count, 0);
+    this.#runBytes = EMPTY;
+    if (link.congested) this.#waitForRoom(link);
   }
 
   #waitForRoom(link: Link): void {
@@ -506,11 +565,9 @@ export class RedisSession extends Session {
     }
     const link = this.#link!;
     request.upstreamAddress = link.node.address;
-    if (request.queued) {
-      link.send(request, request.bytes, request.start, request.end, 1, 0);
-    } else {
-      this.run(link, request);
-    }
+    if (!request.queued) return this.run(link, request);
+    this.flushRun();
+    link.send(request, request.bytes, request.start, request.end, 1, 0);
     if (link.congested) this.#waitForRoom(link);
   }
 
@@ -520,6 +577,8 @@ export class RedisSession extends Session {
 
   #dispatchDoor(request: RedisRequest): void {
     if (needsQuiet(request)) return this.#want(request);
+    // Wrong arguments are told before who asks: QUIT is for everybody.
+    if (this.stranger && request.name === 'client' && wrongArity(request) === null) return this.#want(request);
     const answer = answerAtDoor(this, request);
     if (answer !== null) request.settle(answer);
     else this.#want(request);
@@ -560,6 +619,7 @@ export class RedisSession extends Session {
 
   /** Lets it wait until everything before it was answered. */
   #want(request: RedisRequest): void {
+    this.flushRun();
     if (!request.queued) this.enqueue(request);
     request.keep();
     this.#wanted = request;
@@ -582,8 +642,9 @@ export class RedisSession extends Session {
 
   async #serve(request: RedisRequest): Promise<void> {
     if (request.treatment === table.SESSION) {
-      const answer = await introduce(this, request);
+      const answer = needsQuiet(request) ? await introduce(this, request) : await this.#admit(request);
       this.#link = null;
+      this.#readLimits();
       request.settle(answer);
       return;
     }
@@ -592,6 +653,18 @@ export class RedisSession extends Session {
       return;
     }
     await this.own.acquire(request, this.#backend!.dedicated);
+  }
+
+  /** A command about the client itself, of a client of whom it is not known whether it may say anything. */
+  async #admit(request: RedisRequest): Promise<RedisReply | ProxyError> {
+    const set = this.#chooseNode();
+    if (set === null) return this.#noNode();
+    if (this.stranger) {
+      const failed = await set.learnAuth();
+      if (failed !== null) return failed;
+      if (this.stranger) return new RedisReply(NOAUTH);
+    }
+    return answerAtDoor(this, request)!;
   }
 
   // Answers out.
@@ -643,8 +716,27 @@ export class RedisSession extends Session {
   }
 }
 
+/** Buffers in which large requests were assembled: fresh memory of that size costs as much as filling it. */
+const spares: Buffer[] = [];
+const ASSEMBLY = 128 * 1024;
+const MOST_SPARES = 16;
+
+function assembly(wanted: number): Buffer {
+  if (wanted <= ASSEMBLY / 4 || wanted > ASSEMBLY) return Buffer.allocUnsafeSlow(wanted);
+  return spares.pop() ?? Buffer.allocUnsafeSlow(ASSEMBLY);
+}
+
+function spare(bytes: Buffer): void {
+  if (bytes.length === ASSEMBLY && spares.length < MOST_SPARES) spares.push(bytes);
+}
+
 /** Modes of one connection that the door does not emulate. */
 const modes = new Set(['asking', 'readonly', 'readwrite']);
+
+/** A browser, or a request forged in one: what follows could be commands in its body. Redis closes without a word. */
+function speaksHttp(name: string): boolean {
+  return /^(post|host:)$/i.test(name);
+}
 
 function singleKeyed(id: number): boolean {
   const specs = commands[id]!.keySpecs;

@@ -147,3 +147,15 @@ test.each<[object, string]>([
   expect(status).toBe(400);
   expect(JSON.stringify(body)).toContain(text);
 });
+test('limit-count: a group whose members differ is refused', async () => {
+  const conf = { count: 5, time_window: 60, group: 'g' };
+  await using proxy = await proxyWith({ 'limit-count': conf });
+  const upstream = { nodes: { [`127.0.0.1:${redis.port}`]: 1 } };
+  const put = (count: number): Promise<{ status: number; body: unknown }> => proxy.call('PUT', '/apisix/admin/stream_routes/2', {
+    upstream, remote_addr: '10.0.0.1', protocol: { name: 'redis' }, plugins: { 'limit-count': { ...conf, count } },
+  });
+  expect((await put(5)).status).toBe(201);
+  const { status, body } = await put(6);
+  expect(status).toBe(400);
+  expect(JSON.stringify(body)).toContain('group conf mismatched');
+});

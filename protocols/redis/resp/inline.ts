@@ -20,7 +20,7 @@ export function splitInline(line: Buffer): Buffer[] | null {
 /** Reads one word into `word`; answers where it ends, -1 for unbalanced quotes. */
 function readWord(line: Buffer, at: number, word: number[]): number {
   let p = at;
-  while (p < line.length && !isSpace(line[p]!)) {
+  while (p < line.length && !endsWord(line[p]!)) {
     const c = line[p]!;
     if (c === 0x22 || c === 0x27) {
       p = c === 0x22 ? readDouble(line, p + 1, word) : readSingle(line, p + 1, word);
@@ -69,7 +69,12 @@ function readSingle(line: Buffer, at: number, word: number[]): number {
 const escapes: Readonly<Record<number, number>> = { 0x6e: 10, 0x72: 13, 0x74: 9, 0x62: 8, 0x61: 7 };
 
 function isSpace(c: number): boolean {
-  return c === 32 || (c >= 9 && c <= 13) || c === 0;
+  return c === 32 || (c >= 9 && c <= 13);
+}
+
+/** As in sdssplitargs: vertical tab and form feed are skipped between words, but do not end one. */
+function endsWord(c: number): boolean {
+  return c === 32 || c === 9 || c === 10 || c === 13;
 }
 
 function isHex(c: number | undefined): boolean {

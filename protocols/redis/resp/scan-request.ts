@@ -204,9 +204,10 @@ function scanInline(b: Uint8Array, at: number, end: number, limits: ScanLimits):
     found.count = 0;
     found.resume = at;
     if (end - at > limits.inlineLine) return broken('too big inline request');
-    // A browser or a forged request of one: Redis closes without a word, and so do we.
     return INCOMPLETE;
   }
+  // The server takes a longer line whose end came in the same read: our limit must not depend on the cut.
+  if (lineEnd - at > limits.inlineLine) return broken('too big inline request');
   found.nameStart = at;
   found.nameEnd = lineEnd > at && b[lineEnd - 1] === CR ? lineEnd - 1 : lineEnd;
   found.count = 1;
