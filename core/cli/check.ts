@@ -6,8 +6,10 @@ import { readResources } from '../config/resource-file.ts';
 import { isKind } from '../config/resource.ts';
 import { emptyConfig } from '../config/source.ts';
 import { builtIn, Loader, type ModuleFolder } from '../loader.ts';
+import { referencesOf } from '../references.ts';
 import { Registry } from '../registry.ts';
 import { loadSettings, type Settings } from '../settings.ts';
+import { byPlace } from './by-place.ts';
 import { exitCodes, type ExitCode } from './exit-codes.ts';
 
 interface Findings {
@@ -20,8 +22,8 @@ export async function check(file: string): Promise<ExitCode> {
   const found: Findings = { errors: [], warnings: [] };
   if (isResourcesFile(file)) await checkResources(file, [], found);
   else await checkSettings(file, found);
-  for (const text of found.warnings) console.error(`warning: ${text}`);
-  for (const text of found.errors) console.error(text);
+  for (const text of byPlace(found.warnings)) console.error(`warning: ${text}`);
+  for (const text of byPlace(found.errors)) console.error(text);
   if (found.errors.length > 0) return exitCodes.invalid;
   console.log('ok');
   return exitCodes.ok;
@@ -45,7 +47,7 @@ async function checkResources(file: string, folders: readonly ModuleFolder[], fo
   found.errors.push(...broken(modules));
   try {
     const { problems, warnings } = readResources(readFileSync(file, 'utf8'), emptyConfig(), {
-      name: file, format: formatOf(file), environment: process.env, references: registry,
+      name: file, format: formatOf(file), environment: process.env, references: referencesOf(registry),
     });
     found.errors.push(...problems.map(({ located }) => located));
     found.warnings.push(...warnings.map(({ located }) => located));

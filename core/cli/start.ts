@@ -4,12 +4,13 @@ import type { App } from '../app.ts';
 import { createLogger, type Logger } from '../log.ts';
 import { loadSettings, type Settings } from '../settings.ts';
 import { banner } from './banner.ts';
+import { byPlace } from './by-place.ts';
 import { exitCodeOf, exitCodes, type ExitCode } from './exit-codes.ts';
 
 export async function start(file: string | undefined): Promise<ExitCode> {
   const loaded = loadSettings(file ?? usualFile(), process.env);
   if (loaded.settings === null) {
-    for (const { located } of loaded.problems) console.error(located);
+    for (const text of byPlace(loaded.problems.map(({ located }) => located))) console.error(text);
     return exitCodes.invalid;
   }
   const { settings } = loaded;
