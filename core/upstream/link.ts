@@ -87,7 +87,9 @@ export abstract class Link implements Swept {
   #fullBytes = 0;
   #scheduled = false;
   #wrote = false;
+  /** The beginning of an unfinished message, `#carried` bytes of it. */
   #carry: Buffer | null = null;
+  #carried = 0;
   #spentSlots = 0;
   #spentSince = 0;
   #waiters: (() => void)[] = [];
@@ -114,6 +116,11 @@ export abstract class Link implements Swept {
   protected greeting(): { bytes: Buffer; replies: number } | null { return null; }
   /** Looks at a reply to the greeting; a text refuses the link. */
   protected greeted(_bytes: Buffer, _start: number, _end: number): string | null { return null; }
+  /**
+   * For protocols whose replies come in any order: the tag (see `send`) of the request that this reply answers.
+   * Without it the oldest request gets the next reply.
+   */
+  protected tagOf?(bytes: Buffer, start: number, end: number): number;
   /** A message that answers no request, or a piece of one (`complete` false). Default: nobody wants it. */
   protected aside(_bytes: Buffer, _start: number, _end: number, _complete: boolean): void {
     this.fail('UPSTREAM_PROTOCOL', 'upstream sent a message that nobody asked for');
@@ -308,18 +315,35 @@ export abstract class Link implements Swept {
   #read(bytes: Buffer, length: number): void {
     if (this.state === 'closed') return;
     const before = heldWrites();
-    const carry = this.#carry;
-    if (carry === null) {
+    if (this.#carry === null) {
       this.#take(bytes, 0, length);
     } else {
-      this.#carry = null;
-      const joined = fresh(carry.length + length);
-      carry.copy(joined);
-      bytes.copy(joined, carry.length, 0, length);
-      this.#take(joined, 0, joined.length);
+      const end = this.#carried + length;
+      this.#take(this.#join(this.#carry, bytes, length), 0, end);
+      if (this.#carried === 0) this.#carry = null;
     }
     flushOutboxes();
     if (heldWrites() !== before) this.#reads.retire();
+  }
+
+  /** Memory for an unfinished message doubles: what was copied once is not copied again for each piece that comes. */
+  #join(carry: Buffer, bytes: Buffer, length: number): Buffer {
+    const carried = this.#carried;
+    let joined = carry;
+    if (carry.length < carried + length) {
+      joined = fresh(Math.max(carried + length, carry.length * 2));
+      carry.copy(joined, 0, 0, carried);
+      this.#carry = joined;
+    }
+    bytes.copy(joined, carried, 0, length);
+    this.#carried = 0;
+    return joined;
+  }
+
+  #carryOver(bytes: Buffer, at: number, end: number): void {
+    this.#carried = end - at;
+    // Nothing of it was handed out: it may stay where it is.
+    if (bytes !== this.#carry || at > 0) this.#carry = Buffer.from(bytes.subarray(at, end));
   }
 
   #take(bytes: Buffer, start: number, end: number): void {
@@ -328,6 +352,7 @@ export abstract class Link implements Swept {
       at = this.#takeGreetings(bytes, at, end);
       if (at < 0) return;
     }
+    if (this.tagOf !== undefined) return this.#takeTagged(bytes, at, end);
     let from = at;
     let complete = 0;
     while (at < end) {
@@ -362,8 +387,46 @@ export abstract class Link implements Swept {
     }
     if (at > from) this.#handRest(bytes, from, at, complete);
     if (this.state === 'closed') return;
-    if (at < end) this.#carry = Buffer.from(bytes.subarray(at, end));
+    if (at < end) this.#carryOver(bytes, at, end);
     if (this.#length === 0 && this.#spentSlots === 0) this.#spentSince = 0;
+  }
+
+  /** Replies say which request they answer; each is a whole message. One that answers none goes aside. */
+  #takeTagged(bytes: Buffer, start: number, end: number): void {
+    let at = start;
+    while (at < end) {
+      const next = this.frame(bytes, at, end);
+      if (this.framed === MORE) break;
+      if (this.framed === GARBAGE) return this.fail('UPSTREAM_PROTOCOL');
+      if (this.framed === REPLY && this.#toFront(this.tagOf!(bytes, at, next))) this.#hand(bytes, at, next, 1, true);
+      else this.aside(bytes, at, next, true);
+      if (this.state === 'closed') return;
+      at = next;
+    }
+    if (at < end) this.#carryOver(bytes, at, end);
+  }
+
+  /** Moves the oldest entry with this tag to the head of the ring. False: there is none. */
+  #toFront(tag: number): boolean {
+    const mask = this.#mask;
+    let found = 0;
+    while (found < this.#length && this.#tags[(this.#head + found) & mask] !== tag) found++;
+    if (found === this.#length) return false;
+    const at = (this.#head + found) & mask;
+    const [owner, count, since] = [this.#owners[at]!, this.#counts[at]!, this.#since[at]!];
+    for (let i = found; i > 0; i--) {
+      const [to, from] = [(this.#head + i) & mask, (this.#head + i - 1) & mask];
+      this.#owners[to] = this.#owners[from]!;
+      this.#counts[to] = this.#counts[from]!;
+      this.#since[to] = this.#since[from]!;
+      this.#tags[to] = this.#tags[from]!;
+    }
+    const head = this.#head;
+    this.#owners[head] = owner;
+    this.#counts[head] = count;
+    this.#since[head] = since;
+    this.#tags[head] = tag;
+    return true;
   }
 
   /** Set by `frame` with MORE: the unfinished message answers no request, and may be passed on in pieces. */
@@ -403,8 +466,8 @@ export abstract class Link implements Swept {
       if (at >= end || this.framed === MORE) {
         // A greeting's reply is short: wait for the whole of it.
         this.resetFrame();
-        this.#carry = Buffer.from(bytes.subarray(at, end));
-        if (this.#carry.length > BATCH) this.fail('UPSTREAM_PROTOCOL');
+        this.#carryOver(bytes, at, end);
+        if (this.#carried > BATCH) this.fail('UPSTREAM_PROTOCOL');
         return -1;
       }
       if (this.framed === GARBAGE) {
@@ -496,7 +559,9 @@ export abstract class Link implements Swept {
     this.engine.unwatch(this);
     this.socket.destroy();
     const error = new ProxyError(code, text, { cause });
-    if (early && code !== 'DRAINED' && code !== 'UPSTREAM_HANDSHAKE') this.node.health.failed(error);
+    // A server that hangs still accepts connections: its silence counts, too.
+    const unwell = early ? code !== 'DRAINED' && code !== 'UPSTREAM_HANDSHAKE' : code === 'UPSTREAM_TIMEOUT';
+    if (unwell) this.node.health.failed(error);
     for (const then of this.#readyCallbacks.splice(0)) then(error);
     this.options.onClosed?.(this, error);
     const heir = unsent && this.#length > 0 && code !== 'UPSTREAM_HANDSHAKE' ? this.options.substitute?.(this) ?? null : null;

@@ -8,6 +8,7 @@ import type { Node } from '../../core/upstream/node.ts';
 import type { Receiver } from '../../core/upstream/receiver.ts';
 import type { Upstream } from '../../core/upstream/upstream.ts';
 import { DoorLink } from './door-link.ts';
+import { probeRedis } from './probe.ts';
 import { identityKey, OwnLink, RedisLink, type Credentials, type Identity, type RedisLinkOptions } from './link.ts';
 import { encodeRequest } from './resp/encode.ts';
 
@@ -42,6 +43,7 @@ export class LinkSet {
     if (known instanceof LinkSet) return known;
     const made = new LinkSet(node, engine, upstream);
     node.attached.set(key, made);
+    node.health.probe = (signal) => probeRedis(node, upstream.tls, signal);
     return made;
   }
 
