@@ -1,0 +1,67 @@
+import { expect, test, vi } from 'vitest';
+import { Place } from './millrace.ts';
+
+const resources = `
+stream_routes:
+  - id: 1
+    server_port: 70000
+    protocol: { name: redis, conf: { faults: a } }
+    upstream: { nodes: { "127.0.0.1:0": 1 } }
+  - id: 2
+    protocol: { name: smtp }
+    plugins: { limit-cuont: {} }
+    upstream_id: u
+`;
+
+// Processes start slowly on a busy machine.
+vi.setConfig({ testTimeout: 60_000 });
+
+test('a good file is ok', async () => {
+  using place = new Place();
+  place.write('millrace.yaml', 'workers: 2\n');
+  expect(await place.run('check')).toEqual({ code: 0, out: 'ok\n', err: '' });
+});
+
+test('a resources file is checked with plugins and protocols, every mistake on a line of its own', async () => {
+  using place = new Place();
+  place.write('resources.yaml', resources);
+  const { code, out, err } = await place.run('check', '-c', 'resources.yaml');
+  expect([code, out]).toEqual([1, '']);
+  expect(err.trim().split('\n')).toEqual([
+    'resources.yaml:4:18: stream_routes[0].server_port: expected 1..65535, got 70000',
+    'resources.yaml:8:23: stream_routes[1].protocol.name: unknown protocol [smtp]',
+    'resources.yaml:9:16: stream_routes[1].plugins.limit-cuont: unknown plugin [limit-cuont]',
+  ]);
+});
+
+test('settings are checked together with the resources they name', async () => {
+  using place = new Place();
+  place.write('conf/millrace.yaml', 'resources: routes.yaml\n');
+  place.write('conf/routes.yaml', 'stream_routes: [{ id: 1, upstream: { nodes: { a: x } } }]\n');
+  const { code, err } = await place.run('check', '-c', 'conf/millrace.yaml');
+  expect(code).toBe(1);
+  expect(err).toMatch(/routes\.yaml:1:\d+: stream_routes\[0\]\.upstream\.nodes/);
+});
+
+test('what has no effect yet is a warning, and the check passes', async () => {
+  using place = new Place();
+  place.write('resources.yaml', 'stream_routes:\n  - { id: 1, upstream_id: u, server_port: 9100 }\n');
+  const { code, out, err } = await place.run('check', '-c', 'resources.yaml');
+  expect([code, out]).toEqual([0, 'ok\n']);
+  expect(err).toMatch(/^warning: resources\.yaml:2:\d+: stream_routes\[0\]\.upstream_id: failed to fetch upstream/);
+});
+
+test('a plugin file that cannot be loaded is a mistake', async () => {
+  using place = new Place();
+  place.write('plugins/broken.ts', 'export default { name: "broken" };\n');
+  place.write('millrace.yaml', 'plugins: [plugins]\n');
+  const { code, err } = await place.run('check');
+  expect([code, err]).toEqual([1, expect.stringMatching(/plugins\/broken\.ts: priority: expected number, got nothing\n$/)]);
+});
+
+test('a file that is missing or unreadable is told with its name', async () => {
+  using place = new Place();
+  place.write('half.yaml', 'stream_routes: [\n');
+  expect(await place.run('check', '-c', 'none.yaml')).toMatchObject({ code: 1, err: expect.stringContaining('none.yaml: ') });
+  expect(await place.run('check', '-c', 'half.yaml')).toMatchObject({ code: 1, err: expect.stringContaining('half.yaml: 2:1: ') });
+});

@@ -1,0 +1,48 @@
+import { execFile } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { promisify } from 'node:util';
+import { expect, test, vi } from 'vitest';
+import { meanings } from '../../core/cli/exit-codes.ts';
+import { freePort } from '../support/ports.ts';
+import { Place } from './millrace.ts';
+
+vi.setConfig({ testTimeout: 60_000 });
+
+const bash = promisify(execFile);
+const page = (name: string): string => readFileSync(`docs/${name}.md`, 'utf8');
+const blocks = (text: string): string[] => [...text.matchAll(/^```bash\n(.*?)^```/gms)].map(([, code]) => code!);
+
+test('the exit codes of docs/cli.md are those of the command', () => {
+  const rows = [...page('cli').matchAll(/^\| (\d) \| (.*) \|$/gm)].map(([, code, meaning]) => [code, meaning]);
+  expect(rows).toEqual(Object.entries(meanings));
+});
+
+test('what docs/admin-api.md begins with can be pasted, and its error is answered as it says', async () => {
+  using place = new Place();
+  const [port, admin] = [await freePort(), await freePort()];
+  place.write('millrace.yaml', `listeners: [{ port: ${port}, protocol: redis }]\nadmin: { port: ${admin} }\nworkers: 2\n`);
+  await using running = place.start(['start']);
+  await running.started();
+  const text = page('admin-api');
+  const [first = '', second = ''] = blocks(text)
+    .map((code) => code.replaceAll('9180', String(admin)).replaceAll('9101', String(port)));
+  const { stdout } = await bash('bash', ['-euc', first.replaceAll('curl', 'echo; curl -sS')], { cwd: place.path });
+  const [put, list] = stdout.trim().split('\n').filter((line) => line !== '').map((line) => JSON.parse(line) as any);
+  expect(put).toMatchObject({ key: '/apisix/stream_routes/1', value: { plugins: { 'limit-count': { count: 2 } } } });
+  expect(list).toMatchObject({ total: 1, list: [{ key: '/apisix/stream_routes/1' }] });
+  const pings = `for i in 1 2 3; do redis-cli -p ${port} ping; done`;
+  expect((await bash('bash', ['-c', pings])).stdout).toMatch(/^PONG\nPONG\n(?!PONG)/);
+  const key = first.split('\n')[0]!;
+  const refused = await bash('bash', ['-euc', `${key}\n${second.replaceAll('curl', 'curl -sS')}`], { cwd: place.path });
+  const shown = /^```json\n(.*?)^```/ms.exec(text)?.[1] ?? '';
+  expect(JSON.parse(refused.stdout)).toEqual(JSON.parse(shown));
+});
+
+test('what docs/cli.md begins with can be pasted', async () => {
+  using place = new Place();
+  const commands = blocks(page('cli'))[0]!.split('\n').filter((line) => line !== 'millrace start').join('\n');
+  const command = `millrace() { ${process.execPath} ${resolve('core/main.ts')} "$@"; }\n${commands}`;
+  const { stdout } = await bash('bash', ['-euc', command], { cwd: place.path });
+  expect(stdout.trimEnd()).toMatch(/ok$/);
+});
