@@ -68,7 +68,10 @@ export class Writer {
     const written = await store.put(row.kind, id, value);
     if (written.outcome === 'conflict') throw refuse(409, 'the resource changed at the same time');
     const refused = await this.#apply(row, id);
-    if (refused === undefined) return { created: written.outcome === 'created', resource: written.resource };
+    if (refused === undefined) {
+      this.#tell(written.outcome, row.kind, id);
+      return { created: written.outcome === 'created', resource: written.resource };
+    }
     await this.#takeBack(row.kind, id, old);
     throw refusalText(refused.text, [], '');
   }
@@ -94,6 +97,12 @@ export class Writer {
     if (used !== null) throw used;
     await this.#options.store.delete(kind, id);
     await this.#apply({ kind, ...row }, id);
+    this.#tell('deleted', kind, id);
+  }
+
+  #tell(outcome: string, kind: Kind, id: string): void {
+    const { log, store } = this.#options;
+    log.info({ code: 'CONFIG_RELOADED', kind, id, revision: store.config.revision }, `${outcome} by the Admin API`);
   }
 
   #refuseFile({ kind, singular }: ResourceRow, id: string): void {
