@@ -7,5 +7,7 @@ export default defineConfig({
     testTimeout: 20_000,
     hookTimeout: 20_000,
     pool: 'forks',
+    // The second is for scripts: .ci/run counts by it.
+    reporters: ['default', ['json', { outputFile: '.vitest-report.json' }]],
   },
 });

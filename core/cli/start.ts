@@ -1,5 +1,7 @@
 // `millrace start`: settings, log, the application, and what signals do.
 import { existsSync } from 'node:fs';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import type { App } from '../app.ts';
 import { createLogger, type Logger } from '../log.ts';
 import { loadSettings, type Settings } from '../settings.ts';
@@ -21,6 +23,7 @@ export async function start(file: string | undefined): Promise<ExitCode> {
     const { startApp } = await import('../app.ts');
     const app = await startApp({ settings, environment: process.env, log, reopenLog: () => logger.reopen() });
     console.log(banner(app, settings, process.env));
+    compactHeap();
     return await untilStopped(app, settings, log);
   } catch (error) {
     const text = error instanceof Error ? error.message : String(error);
@@ -29,6 +32,13 @@ export async function start(file: string | undefined): Promise<ExitCode> {
     if (code === exitCodes.internal) log.fatal({ code: 'INTERNAL', err: error }, text);
     return code;
   }
+}
+
+/** Starting leaves garbage and half-empty pages behind: a fifth of an idle process' memory. */
+function compactHeap(): void {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  collect();
 }
 
 function usualFile(): string | null {
@@ -41,12 +51,21 @@ function untilStopped(app: App, settings: Settings, log: Logger): Promise<ExitCo
     const stop = (signal: NodeJS.Signals): void => {
       if (stopping) return resolve(exitCodes.cut);
       stopping = true;
-      log.info({ code: 'DRAINED' }, `${signal}: no new clients; what is under way has ${settings.drain_timeout_s} s`);
+      const seconds = settings.drain_timeout_s;
+      log.info({ code: 'DRAINED' }, `${signal}: no new clients; what is under way has ${seconds} s`);
       app.drain(settings.drain_timeout_s * 1000).then(() => resolve(exitCodes.ok), (error: unknown) => {
         log.error({ code: 'INTERNAL', err: error }, 'stopping failed');
         resolve(exitCodes.internal);
       });
     };
+    process.on('uncaughtException', (error) => {
+      // Nobody knows what state it is in: it ends, but not in the middle of answers.
+      log.fatal({ code: 'INTERNAL', err: error }, 'uncaught error; ending');
+      if (stopping) return;
+      stopping = true;
+      const done = (): void => resolve(exitCodes.internal);
+      app.drain(Math.min(5, settings.drain_timeout_s) * 1000).then(done, done);
+    });
     process.on('SIGTERM', stop);
     process.on('SIGINT', stop);
     process.on('SIGHUP', () => {
