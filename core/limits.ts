@@ -26,7 +26,6 @@ export interface Limits {
   readonly arguments: number;
   readonly unauthenticatedArguments: number;
   readonly unauthenticatedBulk: number;
-  readonly unauthenticatedUnsent: number;
   readonly replyNesting: number;
   readonly clientsPerListener: number;
   readonly clientsPerAddress: number;
@@ -35,6 +34,7 @@ export interface Limits {
   /** 0: never. */
   readonly clientIdle: number;
   readonly handshakeTimeout: number;
+  /** Per client address and minute; from then on each closes its connection. */
   readonly authFailures: number;
 }
 
@@ -55,7 +55,6 @@ export const defaultLimits: Limits = {
   arguments: 1024 * 1024,
   unauthenticatedArguments: 10,
   unauthenticatedBulk: 16 * 1024,
-  unauthenticatedUnsent: 1024,
   replyNesting: 128,
   clientsPerListener: 10_000,
   clientsPerAddress: 1000,

@@ -53,9 +53,7 @@ function wrongAdmin({ admin }: Settings): Problem[] {
 function wrongLimits(limits: LimitSettings): Problem[] {
   const pairs = [
     ['unsent_reply_pause_bytes', 'unsent_reply_close_bytes'],
-    ['subscriber_slow_bytes', 'subscriber_close_bytes'],
-    ['memory_refuse_percent', 'memory_close_percent'], ['unauthenticated_bulk_bytes', 'bulk_bytes'],
-    ['unauthenticated_arguments', 'arguments'],
+    ['unauthenticated_bulk_bytes', 'bulk_bytes'], ['unauthenticated_arguments', 'arguments'],
   ] as const;
   return pairs.filter(([low, high]) => limits[low] > limits[high]).map(
     ([low, high]) => problem(['limits', low], `at most ${high} (${limits[high]})`, String(limits[low])));

@@ -12,9 +12,6 @@ const whole = (value: number, minimum: number, description: string): JsonSchema 
 const seconds = (value: number, description: string, minimum = 0.001): JsonSchema => ({
   type: 'number', minimum, maximum: 2147483, default: value, description,
 });
-const percent = (value: number, description: string): JsonSchema => ({
-  type: 'integer', minimum: 10, maximum: 100, default: value, description,
-});
 
 type Properties = Readonly<Record<string, JsonSchema>>;
 
@@ -50,18 +47,13 @@ const mib = 1024 ** 2;
 
 const limits = section({
   inline_bytes: whole(64 * 1024, 64, 'Longest inline command line.'),
-  header_line_bytes: whole(32, 16, 'Longest line that announces a length or count in RESP.'),
   unauthenticated_arguments: whole(
     10, 1, 'Arguments of one command before the client logged in, where it must.',
   ),
   unauthenticated_bulk_bytes: whole(
     16 * 1024, 64, 'Longest argument before the client logged in, where it must.',
   ),
-  unauthenticated_unsent_bytes: whole(
-    1024, 64, 'Unsent replies of a client before it logged in, where it must.',
-  ),
   bulk_bytes: whole(512 * mib, 1024, 'Longest argument or value.'),
-  http_bulk_bytes: whole(mib, 1024, 'Longest argument or value that comes by HTTP.'),
   arguments: whole(1048576, 1, 'Arguments of one command.'),
   request_bytes: whole(
     64 * mib, 1024, 'Request in assembly per client; beyond it the client is not read until there is room.',
@@ -75,13 +67,6 @@ const limits = section({
   buffered_bytes: whole(
     256 * mib, mib, 'What all clients of a worker leave unsent and unfinished; beyond it the largest are closed.',
   ),
-  subscriber_close_bytes: whole(
-    32 * mib, 1024, 'Unsent messages of one subscriber after which it is closed at once.',
-  ),
-  subscriber_slow_bytes: whole(
-    8 * mib, 1024, 'Unsent messages of one subscriber after which it has `subscriber_slow_s` to catch up.',
-  ),
-  subscriber_slow_s: seconds(60, 'Seconds that a subscriber may stay over `subscriber_slow_bytes`.'),
   link_pending_bytes: whole(8 * mib, 1024, 'Bytes waiting to be written to one upstream connection.'),
   link_spent_slots: whole(
     100, 1, 'Requests given up on one upstream connection whose replies still come; beyond it, it is closed.',
@@ -90,25 +75,15 @@ const limits = section({
   own_link_wait_s: seconds(1, 'Seconds to wait for such a connection.'),
   clients_per_listener: whole(10000, 1, 'Connections per listener.'),
   clients_per_address: whole(1000, 1, 'Connections per client address.'),
-  auth_failures_per_minute: whole(10, 1, 'Failed log-ins per client address and minute.'),
+  auth_failures_per_minute: whole(
+    10, 1, 'Failed log-ins per client address and minute; from then on each closes its connection.',
+  ),
   request_timeout_s: seconds(
     60, 'Seconds from a request to its reply; blocking commands have their own time in addition.',
   ),
   connect_timeout_s: seconds(2, 'Seconds to connect to an upstream node.'),
   tls_handshake_timeout_s: seconds(10, 'Seconds for a TLS handshake.'),
   client_idle_timeout_s: seconds(0, 'Seconds after which a silent client is closed; 0: never.', 0),
-  http_idle_timeout_s: seconds(60, 'Seconds after which a silent HTTP connection is closed.'),
-  redirect_hops: whole(5, 0, 'Redirections of one request that are followed.'),
-  retries: whole(0, 0, 'Further tries of a request that may be repeated.'),
-  http_header_bytes: whole(16 * 1024, 1024, 'HTTP request line and headers.'),
-  http_body_bytes: whole(mib, 1024, 'HTTP request body.'),
-  http_batch_commands: whole(1000, 1, 'Commands in one HTTP request.'),
-  regex_subject_bytes: whole(8 * 1024, 64, 'Longest text that a regular expression is tried on.'),
-  memory_refuse_percent: percent(
-    80, 'Memory of the process, in percent of what it may use, at which new clients are refused.',
-  ),
-  memory_close_percent: percent(90, 'The same, at which the clients with the largest buffers are closed.'),
-  log_queue_bytes: whole(8 * mib, 1024, 'Log records waiting for their sink; more are dropped and counted.'),
 }, 'Limits on everything that comes from outside. Sizes in bytes, times in seconds.');
 
 export const settingsSchema: JsonSchema = object({

@@ -25,27 +25,17 @@ export interface ListenerSettings {
 
 /** What each means stands in the schema. */
 export interface LimitSettings {
-  readonly inline_bytes: number; readonly header_line_bytes: number;
-  readonly unauthenticated_arguments: number; readonly unauthenticated_bulk_bytes: number;
-  readonly bulk_bytes: number; readonly http_bulk_bytes: number; readonly arguments: number;
-  readonly unauthenticated_unsent_bytes: number; readonly stream_from_bytes: number;
-  readonly request_bytes: number; readonly reply_nesting: number; readonly pipelined_requests: number;
-  readonly unsent_reply_pause_bytes: number; readonly unsent_reply_close_bytes: number;
-  readonly slow_client_s: number; readonly buffered_bytes: number;
-  readonly subscriber_close_bytes: number; readonly subscriber_slow_bytes: number;
-  readonly subscriber_slow_s: number;
-  readonly link_pending_bytes: number; readonly link_spent_slots: number;
+  readonly inline_bytes: number; readonly unauthenticated_arguments: number;
+  readonly unauthenticated_bulk_bytes: number; readonly bulk_bytes: number; readonly arguments: number;
+  readonly request_bytes: number; readonly stream_from_bytes: number; readonly reply_nesting: number;
+  readonly pipelined_requests: number; readonly unsent_reply_pause_bytes: number;
+  readonly unsent_reply_close_bytes: number; readonly slow_client_s: number;
+  readonly buffered_bytes: number; readonly link_pending_bytes: number; readonly link_spent_slots: number;
   readonly own_links_per_node: number; readonly own_link_wait_s: number;
   readonly clients_per_listener: number; readonly clients_per_address: number;
-  readonly auth_failures_per_minute: number;
-  readonly request_timeout_s: number; readonly connect_timeout_s: number;
-  readonly tls_handshake_timeout_s: number;
-  readonly client_idle_timeout_s: number; readonly http_idle_timeout_s: number;
-  readonly redirect_hops: number; readonly retries: number;
-  readonly http_header_bytes: number; readonly http_body_bytes: number; readonly http_batch_commands: number;
-  readonly regex_subject_bytes: number;
-  readonly memory_refuse_percent: number; readonly memory_close_percent: number;
-  readonly log_queue_bytes: number;
+  readonly auth_failures_per_minute: number; readonly request_timeout_s: number;
+  readonly connect_timeout_s: number; readonly tls_handshake_timeout_s: number;
+  readonly client_idle_timeout_s: number;
 }
 
 /** Keys as in the file; paths are absolute. */

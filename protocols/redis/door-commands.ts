@@ -200,7 +200,6 @@ async function authenticate(session: RedisSession, request: RedisRequest): Promi
   const reply = await ask(session, args, null);
   if (reply[0] !== 0x2b) return refused(session, reply);
   session.credentials = credentialsOf(args.slice(1));
-  session.authFailures = 0;
   return new RedisReply(reply);
 }
 
@@ -239,12 +238,18 @@ function ask(session: RedisSession, args: readonly Buffer[], credentials: Creden
   return set.door.ask(credentials ?? set.credentials, args);
 }
 
-/** Somebody who guesses passwords is closed. */
+const minute = 60_000;
+
+/** Somebody who guesses passwords is closed: counted per address, so that a new connection does not begin anew. */
 function refused(session: RedisSession, reply: Buffer): Answer {
   const text = reply.toString('utf8', 1, Math.max(1, reply.length - 2));
   if (!/^(WRONGPASS|ERR)/.test(text)) return new RedisReply(reply);
-  if (text.startsWith('WRONGPASS') && ++session.authFailures >= session.engine.limits.authFailures) {
-    return new ProxyError('PROTOCOL_ERROR', text, { close: true });
+  if (text.startsWith('WRONGPASS')) {
+    const { windows, limits, clock } = session.engine;
+    const id = `redis/auth-failures/${session.remoteAddress}`;
+    if (windows.takeFixed(id, limits.authFailures, minute, clock.now()) <= 0) {
+      return new ProxyError('PROTOCOL_ERROR', text, { close: true });
+    }
   }
   return new RedisReply(reply);
 }

@@ -41,7 +41,6 @@ export class RedisSession extends Session {
   noTouch = false;
   /** CLIENT REPLY: which answers the client does not want to see. */
   silence: 'none' | 'next' | 'all' = 'none';
-  authFailures = 0;
   quitting = false;
   readonly own: OwnState;
 

@@ -34,21 +34,13 @@ test('without a file everything has a default, on loopback only', () => {
 
 test('the default limits are those of the reliability rules', () => {
   expect(load(null).settings?.limits).toEqual({
-    inline_bytes: 65536, header_line_bytes: 32, unauthenticated_arguments: 10,
-      unauthenticated_bulk_bytes: 16384,
-    bulk_bytes: 536870912, http_bulk_bytes: 1048576, arguments: 1048576, request_bytes: 67108864,
-      reply_nesting: 128,
+    inline_bytes: 65536, unauthenticated_arguments: 10, unauthenticated_bulk_bytes: 16384, bulk_bytes: 536870912,
+    arguments: 1048576, request_bytes: 67108864, stream_from_bytes: 1048576, reply_nesting: 128,
     pipelined_requests: 1024, unsent_reply_pause_bytes: 1048576, unsent_reply_close_bytes: 67108864,
-    subscriber_close_bytes: 33554432, subscriber_slow_bytes: 8388608, subscriber_slow_s: 60,
-      link_pending_bytes: 8388608,
-    link_spent_slots: 100, own_links_per_node: 256, own_link_wait_s: 1, clients_per_listener: 10000,
-    clients_per_address: 1000, auth_failures_per_minute: 10, request_timeout_s: 60, connect_timeout_s: 2,
-    tls_handshake_timeout_s: 10, client_idle_timeout_s: 0, http_idle_timeout_s: 60, redirect_hops: 5,
-      retries: 0,
-    http_header_bytes: 16384, http_body_bytes: 1048576, http_batch_commands: 1000, regex_subject_bytes: 8192,
-    slow_client_s: 60, buffered_bytes: 268435456, stream_from_bytes: 1048576,
-      unauthenticated_unsent_bytes: 1024,
-    memory_refuse_percent: 80, memory_close_percent: 90, log_queue_bytes: 8388608,
+    slow_client_s: 60, buffered_bytes: 268435456, link_pending_bytes: 8388608, link_spent_slots: 100,
+    own_links_per_node: 256, own_link_wait_s: 1, clients_per_listener: 10000, clients_per_address: 1000,
+    auth_failures_per_minute: 10, request_timeout_s: 60, connect_timeout_s: 2, tls_handshake_timeout_s: 10,
+    client_idle_timeout_s: 0,
   });
 });
 
@@ -64,12 +56,12 @@ listeners:
 workers: 3
 resources: conf/resources.yaml
 plugins: [my-plugins]
-limits: { retries: 1 }
+limits: { link_spent_slots: 1 }
 `);
   expect(settings).toMatchObject({
     listeners: [{ port: 6380, address: '::1', tls: { cert: join(folder, 'a.pem'), key: '/abs/b.pem' } }],
     workers: 3, resources: join(folder, 'conf/resources.yaml'), plugins: [join(folder, 'my-plugins')],
-    limits: { retries: 1, redirect_hops: 5 }, admin: { port: 9180 },
+    limits: { link_spent_slots: 1, own_links_per_node: 256 }, admin: { port: 9180 },
   });
 });
 
@@ -117,7 +109,7 @@ listeners:
   - { port: 9000, tls: { cert: a } }
 workers: many
 admn: {}
-limits: { retries: -1, replay_nesting: 1 }
+limits: { arguments: 0, replay_nesting: 1 }
 `, { MILLRACE_LOG_LEVEL: 'loud', MILLRACE_ADMIN_LISTEN: 'localhost:9180' }).toSorted()).toEqual([
     'MILLRACE_ADMIN_LISTEN: admin.address: expected IP address, got "localhost"',
     'MILLRACE_LOG_LEVEL: log.level: expected one of "trace", "debug", "info", "warn", "error", "fatal", "silent", got "loud"',
@@ -125,8 +117,8 @@ limits: { retries: -1, replay_nesting: 1 }
     'millrace.yaml:4:19: listeners[1].tls: expected cert with key or certificates, got neither',
     'millrace.yaml:5:10: workers: expected 1..256 or "auto", got "many"',
     'millrace.yaml:6:1: unknown property "admn", did you mean "admin"?',
-    'millrace.yaml:7:24: limits: unknown property "replay_nesting", did you mean "reply_nesting"?',
-    'millrace.yaml:7:20: limits.retries: expected 0..9007199254740991, got -1',
+    'millrace.yaml:7:25: limits: unknown property "replay_nesting", did you mean "reply_nesting"?',
+    'millrace.yaml:7:22: limits.arguments: expected 1..9007199254740991, got 0',
   ].toSorted());
 });
 
