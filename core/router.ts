@@ -98,8 +98,10 @@ function network(text: string): Network {
   const bits = prefix === undefined ? most : Number(prefix);
   const list = new BlockList();
   list.addSubnet(address, bits, family);
+  // Node's list takes IPv4 addresses for members of IPv6 networks that hold ::ffff:0:0/96, ::/0 among them.
+  const has = (other: string): boolean => (isIPv6(other) ? 'ipv6' : 'ipv4') === family && list.check(other, family);
   // Both families on one scale.
-  return { bits: bits + 128 - most, has: (other) => list.check(other, isIPv6(other) ? 'ipv6' : 'ipv4') };
+  return { bits: bits + 128 - most, has };
 }
 
 /** `a.example` before `*.a.example` (the longer the better) before `*`. */

@@ -26,6 +26,8 @@ class TcpSession extends Session {
   #waiting: Buffer[] = [];
   #waitingBytes = 0;
   #ended = false;
+  #lastByte = this.openedAt;
+  #idleTimeout = 0;
 
   override opened(): void {
     this.#connect();
@@ -33,6 +35,7 @@ class TcpSession extends Session {
 
   read(bytes: Buffer, length: number): void {
     this.received += length;
+    this.#lastByte = this.engine.clock.now();
     const piece = Buffer.from(bytes.subarray(0, length));
     const upstream = this.#upstream;
     if (upstream === null || upstream.connecting) {
@@ -63,6 +66,7 @@ class TcpSession extends Session {
     if (node === null) return this.destroy('NO_NODE');
     this.#tried.push(node);
     this.#node = node;
+    this.#idleTimeout = upstream.timeouts.idle;
     const { tls } = upstream;
     const target = { ...node.dial, noDelay: true, keepAlive: true, allowHalfOpen: true };
     const socket = tls === undefined ? connect(target) : connectTls({ servername: node.host, ...target, ...tls });
@@ -77,6 +81,7 @@ class TcpSession extends Session {
       this.#connected(socket);
     });
     socket.on('data', (chunk: Buffer) => {
+      this.#lastByte = this.engine.clock.now();
       this.connection.outbox.append(chunk, 0, chunk.length);
       flushOutboxes();
       if (this.connection.outbox.pending > this.engine.limits.unsentPause) socket.pause();
@@ -106,7 +111,14 @@ class TcpSession extends Session {
     this.connection.resume();
   }
 
+  override sweep(now: number): void {
+    super.sweep(now);
+    if (this.#idleTimeout > 0 && now - this.#lastByte > this.#idleTimeout) this.end('CLIENT_IDLE');
+  }
+
   get node(): Node | null { return this.#node; }
+  /** Nobody can tell whether more is to come: such connections go on until the deadline when we stop. */
+  override get idle(): boolean { return false; }
   protected override get unread(): number { return this.#waitingBytes; }
   protected override next(): null { return null; }
   protected override write(): void {}

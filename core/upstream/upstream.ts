@@ -43,8 +43,8 @@ export class Upstream {
   readonly conf: UpstreamConf;
   readonly balancer: Balancer;
   readonly retries: number;
-  /** Milliseconds; `read` 0: never. */
-  readonly timeouts: { readonly connect: number; readonly read: number; readonly retry: number };
+  /** Milliseconds; `read`, `idle` 0: never. */
+  readonly timeouts: { readonly connect: number; readonly read: number; readonly retry: number; readonly idle: number };
   readonly keepalive: KeepalivePool;
   readonly tls: ConnectionOptions | undefined;
   readonly #table: NodeTable;
@@ -62,6 +62,7 @@ export class Upstream {
       connect: ms(conf.timeout?.connect) ?? limits.connectTimeout,
       read: ms(conf.timeout?.read) ?? limits.requestTimeout,
       retry: ms(conf.retry_timeout) ?? 0,
+      idle: ms(conf.timeout?.idle) ?? limits.clientIdle,
     };
     this.keepalive = {
       size: conf.keepalive_pool?.size ?? 320,
