@@ -38,8 +38,8 @@ export class Guard {
     throw unauthorized('wrong apikey');
   }
 
-  // A good key is never refused, whatever others at its address do: a forgotten script with an old key would lock
-  // the operator out. A generated key cannot be guessed at any rate.
+  // A good key is never refused, whatever others at its address do: a forgotten script with an old key would
+  // lock the operator out. A generated key cannot be guessed at any rate.
   #countFailure(network: string, reply: FastifyReply): void {
     const now = this.#now();
     let failures = this.#failures.get(network);

@@ -102,12 +102,13 @@ export class Writer {
 
   #tell(outcome: string, kind: Kind, id: string): void {
     const { log, store } = this.#options;
-    log.info({ code: 'CONFIG_RELOADED', kind, id, revision: store.config.revision }, `${outcome} by the Admin API`);
+    log.info({ kind, id, revision: store.config.revision }, `${outcome} by the Admin API`);
   }
 
   #refuseFile({ kind, singular }: ResourceRow, id: string): void {
     if (this.#options.config.config.resources[kind].get(id)?.origin !== 'file') return;
-    throw refuse(409, `${singular} ${id} stands in the resources file; it is read-only here, change it there`);
+    const why = 'stands in the resources file; it is read-only here, change it there';
+    throw refuse(409, `${singular} ${id} ${why}`);
   }
 
   // Two resources that were wrong before are no reason to refuse a third one.

@@ -1,12 +1,14 @@
-// Sources to what is published: JavaScript with types in dist/. Plain old JavaScript, since this may run on Node 20.
+// Sources to what is published: JavaScript with types in dist/. Plain old JavaScript: this may run on Node 20.
 import { spawnSync } from 'node:child_process';
-import { chmodSync, copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import {
+  chmodSync, copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const folders = ['core', 'plugins', 'protocols', 'admin'];
-// Built aside and put in place at the end: a build that fails leaves the last one, and nobody sees half of one.
+// Built aside and put in place at the end: a build that fails leaves the last one, nobody sees half of one.
 const aside = join(root, `dist.${process.pid}`);
 
 try {
@@ -22,7 +24,8 @@ try {
 function finish() {
   for (const folder of folders) copyData(join(root, folder), join(aside, folder));
   const main = join(aside, 'core', 'main.js');
-  if (!readFileSync(main, 'utf8').startsWith('#!/usr/bin/env node\n')) throw new Error(`${main}: expected #! in line 1`);
+  const start = readFileSync(main, 'utf8').split('\n')[0];
+  if (start !== '#!/usr/bin/env node') throw new Error(`${main}:1: expected #!/usr/bin/env node, got ${start}`);
   chmodSync(main, 0o755);
   rmSync(join(root, 'dist'), { recursive: true, force: true });
   renameSync(aside, join(root, 'dist'));

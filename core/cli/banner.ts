@@ -1,14 +1,14 @@
-// What `millrace start` prints: what listens where, where the key is, and two commands that work as they stand.
+// What `millrace start` prints: what listens where, where the key is, and commands that work as they stand.
 import { relative } from 'node:path';
 import type { Address, App } from '../app.ts';
 import type { Settings } from '../settings.ts';
 import { version } from './version.ts';
 
+type Environment = Readonly<Record<string, string | undefined>>;
+type Listeners = Pick<Settings, 'listeners'>;
 type Shown = Pick<App, 'admin' | 'listeners' | 'adminKeyFile' | 'upstream' | 'workers'>;
 
-export function banner(
-  app: Shown, settings: Pick<Settings, 'listeners'>, environment: Readonly<Record<string, string | undefined>>,
-): string {
+export function banner(app: Shown, settings: Listeners, environment: Environment): string {
   const admin = `http://${reachable(app.admin)}`;
   const clients = app.listeners.map((each) => `${each.tls ? 'tls ' : ''}${text(each)}`);
   // A long list would push the rest off the screen.
@@ -23,7 +23,7 @@ export function banner(
 }
 
 // The port is open already, so this works whatever else uses ports here.
-function tryThis(app: Shown, settings: Pick<Settings, 'listeners'>, admin: string, key: string): string[] {
+function tryThis(app: Shown, settings: Listeners, admin: string, key: string): string[] {
   const redis = settings.listeners.find((each) => each.protocol === 'redis' && each.tls === undefined);
   const curl = `curl -H "X-API-KEY: ${key}"`;
   if (redis === undefined) return ['Try:', `  ${curl} ${admin}/apisix/admin/stream_routes`];
@@ -44,8 +44,9 @@ function upstreamOf(place: string): unknown {
   return /^\S+$/.test(place) ? { nodes: { [place]: 1 } } : { type: 'memory' };
 }
 
-function keyText(file: string | null, environment: Readonly<Record<string, string | undefined>>): string {
-  if (file === null) return environment['MILLRACE_ADMIN_KEY'] === undefined ? '<admin.key>' : '$MILLRACE_ADMIN_KEY';
+function keyText(file: string | null, environment: Environment): string {
+  const given = environment['MILLRACE_ADMIN_KEY'] === undefined ? '<admin.key>' : '$MILLRACE_ADMIN_KEY';
+  if (file === null) return given;
   const near = relative(process.cwd(), file);
   const path = near.startsWith('..') ? file : near;
   return `$(cat ${/^[\w./-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`})`;

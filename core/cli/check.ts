@@ -42,7 +42,9 @@ async function checkSettings(file: string, found: Findings): Promise<void> {
   }
 }
 
-async function checkResources(file: string, folders: readonly ModuleFolder[], found: Findings): Promise<void> {
+async function checkResources(
+  file: string, folders: readonly ModuleFolder[], found: Findings,
+): Promise<void> {
   const { registry, modules } = await load(folders);
   found.errors.push(...broken(modules));
   try {
@@ -76,7 +78,7 @@ function foldersOf({ plugins, protocols }: Settings): ModuleFolder[] {
   ];
 }
 
-/** No setting has the name of a kind. A file that cannot be read is left to the settings' reader to report. */
+/** No setting has the name of a kind. What cannot be read is left to the settings' reader to report. */
 function isResourcesFile(file: string): boolean {
   try {
     const { value } = readDocument(readFileSync(file, 'utf8'), formatOf(file), process.env);

@@ -15,7 +15,8 @@ const templates = {
 /** Never writes over a file. */
 export function scaffold(kind: Kind, name: string, folder: string): ExitCode {
   if (!/^[a-z][a-z0-9-]{0,62}$/.test(name)) {
-    console.error(`millrace: name: expected 1..63 of a-z, 0-9 and -, a letter first, got ${JSON.stringify(name)}`);
+    const expected = '1..63 of a-z, 0-9 and -, a letter first';
+    console.error(`millrace: name: expected ${expected}, got ${JSON.stringify(name)}`);
     return exitCodes.usage;
   }
   const files = [join(folder, `${name}.ts`), join(folder, `${name}.test.ts`)] as const;
@@ -38,8 +39,11 @@ function comesWithMillrace(kind: Kind, name: string): boolean {
     .some((file) => basename(file, extname(file)) === name || file.includes(`/${name}/index.`));
 }
 
-function nextSteps(kind: Kind, name: string, folder: string, [file, test]: readonly [string, string]): string {
-  const use = kind === 'plugin' ? `plugins: {"${name}": {"commands": ["flushall"]}}` : `protocol: {"name": "${name}"}`;
+function nextSteps(
+  kind: Kind, name: string, folder: string, [file, test]: readonly [string, string],
+): string {
+  const use = kind === 'plugin'
+    ? `plugins: {"${name}": {"commands": ["flushall"]}}` : `protocol: {"name": "${name}"}`;
   return [
     `${file}`, `${test}`, '',
     `Run the test:      millrace test ${test}`,

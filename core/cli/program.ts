@@ -38,17 +38,18 @@ function build(done: (code: ExitCode) => void): Command {
     });
 
   program.command('check')
-    .description('Check a settings file and the resources file it names, or a resources file, without running.')
+    .description('Check a settings file and the resources file it names, or a resources file.')
     .option('-c, --config <file>', 'file to check (default: millrace.yaml)')
     .action(async ({ config }: { config?: string }) => {
       const { check } = await import('./check.ts');
       done(await check(config ?? 'millrace.yaml'));
     });
 
-  const create = program.command('new').description('Write the first version of a plugin or protocol, with a test.');
+  const create = program.command('new')
+    .description('Write the first version of a plugin or protocol, with a test.');
   for (const kind of ['plugin', 'protocol'] as const) {
     create.command(kind)
-      .description(`Write <folder>/<name>.ts and its test.`)
+      .description('Write <folder>/<name>.ts and its test.')
       .argument('<name>', 'letters a-z, digits and -')
       .option('-d, --folder <folder>', 'where to write', `${kind}s`)
       .action(async (name: string, { folder }: { folder: string }) => {

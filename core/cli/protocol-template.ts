@@ -1,7 +1,8 @@
 // What `millrace new protocol` writes: requests and replies of one line each. `@NAME@` becomes the name.
 
-export const protocolTemplate = `// One line asks, one line answers: \`get a\` -> \`1\`. Change the framing in three places (next, frame, write) and it
-// is another protocol; plugins, limits, metrics, upstreams and reloads work from the start.
+export const protocolTemplate = `// One line asks, one line answers: \`get a\` -> \`1\`. Change the framing in three
+// places (next, frame, write) and it is another protocol; plugins, limits, metrics, upstreams and reloads work
+// from the start.
 import {
   defineProtocol, Link, MORE, ProxyError, REPLY, Request, Session,
   type Backend, type BackendOptions, type Engine, type Node, type Plan, type Reply, type Upstream,
@@ -110,8 +111,9 @@ class LineBackend implements Backend {
   }
 
   send(request: Request): void {
-    const node = this.#upstream?.balancer.pick(null, 0);
-    if (node == null) return request.settle(new ProxyError(this.#upstream === null ? 'NO_UPSTREAM' : 'NO_NODE'));
+    if (this.#upstream === null) return request.settle(new ProxyError('NO_UPSTREAM'));
+    const node = this.#upstream.balancer.pick(null, 0);
+    if (node === null) return request.settle(new ProxyError('NO_NODE'));
     const { line } = request as LineRequest;
     request.upstreamAddress = node.address;
     this.#link(node).send(request, line, 0, line.length, 1, 0);
@@ -147,7 +149,8 @@ export default defineProtocol({
 });
 `;
 
-export const protocolTestTemplate = `// A server of this protocol, Millrace in front of it, and a client: \`millrace test\` says where Millrace is.
+export const protocolTestTemplate = `// A server of this protocol, Millrace in front of it, and a client.
+// \`millrace test\` says where Millrace is.
 import assert from 'node:assert/strict';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -178,7 +181,8 @@ before(async () => {
   const main = process.env['MILLRACE_MAIN'];
   assert.ok(main, 'run this by: millrace test');
   proxy = spawn(process.execPath, [main, 'start', '-c', join(folder, 'millrace.json')], {
-    env: { ...process.env, MILLRACE_UPSTREAM: \`127.0.0.1:\${portOf(server)}\` }, stdio: ['ignore', 'pipe', 'inherit'],
+    env: { ...process.env, MILLRACE_UPSTREAM: \`127.0.0.1:\${portOf(server)}\` },
+    stdio: ['ignore', 'pipe', 'inherit'],
   });
   // It prints what listens where when it does.
   await Promise.race([once(proxy.stdout!, 'data'), once(proxy, 'exit')]);

@@ -22,9 +22,11 @@ export async function start(file: string | undefined): Promise<ExitCode> {
   try {
     const { startApp } = await import('../app.ts');
     const app = await startApp({ settings, environment: process.env, log, reopenLog: () => logger.reopen() });
+    // Whoever reads that it runs may send a signal at once.
+    const stopped = untilStopped(app, settings, log);
     console.log(banner(app, settings, process.env));
     compactHeap();
-    return await untilStopped(app, settings, log);
+    return await stopped;
   } catch (error) {
     const text = error instanceof Error ? error.message : String(error);
     console.error(`millrace: ${text}`);
@@ -63,8 +65,8 @@ function untilStopped(app: App, settings: Settings, log: Logger): Promise<ExitCo
       log.fatal({ code: 'INTERNAL', err: error }, 'uncaught error; ending');
       if (stopping) return;
       stopping = true;
-      const done = (): void => resolve(exitCodes.internal);
-      app.drain(Math.min(5, settings.drain_timeout_s) * 1000).then(done, done);
+      const end = (): void => resolve(exitCodes.internal);
+      app.drain(Math.min(5, settings.drain_timeout_s) * 1000).then(end, end);
     });
     process.on('SIGTERM', stop);
     process.on('SIGINT', stop);

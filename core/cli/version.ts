@@ -2,8 +2,8 @@ import { existsSync, readFileSync } from 'node:fs';
 
 /** Of the package, found from the sources and from the built files alike. */
 export function version(): string {
-  const places = ['../../package.json', '../../../package.json'].map((path) => new URL(path, import.meta.url));
-  const place = places.find((each) => existsSync(each));
+  const place = ['../../package.json', '../../../package.json']
+    .map((path) => new URL(path, import.meta.url)).find((each) => existsSync(each));
   if (place === undefined) return 'unknown';
   return (JSON.parse(readFileSync(place, 'utf8')) as { version: string }).version;
 }

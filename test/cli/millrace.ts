@@ -46,7 +46,8 @@ export class Running implements AsyncDisposable {
     this.#child = child;
     child.stdout!.on('data', (bytes) => { this.out += String(bytes); });
     child.stderr!.on('data', (bytes) => { this.err += String(bytes); });
-    this.ended = once(child, 'close').then(([code]) => ({ code: code as number | null, out: this.out, err: this.err }));
+    this.ended = once(child, 'close')
+      .then(([code]) => ({ code: code as number | null, out: this.out, err: this.err }));
   }
 
   signal(name: NodeJS.Signals): void {
@@ -77,5 +78,6 @@ export class Running implements AsyncDisposable {
 
 // Settings of whoever runs the tests are not the tests'.
 function cleanEnvironment(): NodeJS.ProcessEnv {
-  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(MILLRACE_|NODE_OPTIONS|VITEST)/.test(name)));
+  return Object.fromEntries(
+    Object.entries(process.env).filter(([name]) => !/^(MILLRACE_|NODE_OPTIONS|VITEST)/.test(name)));
 }
