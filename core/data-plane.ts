@@ -179,7 +179,10 @@ export class DataPlane {
       const status: ListenerStatus = { address: allowed.address, port, tls: false, origin: 'route', error: null };
       const key = `${allowed.address} ${port}`;
       if (outside) {
-        this.#failed.set(key, { ...status, error: `port ${port} may not be opened: stream_ports.range is ${allowed.range}` });
+        const why = allowed.open ? `stream_ports.range is ${allowed.range}` : 'stream_ports.open is false';
+        const error = `port ${port} may not be opened: ${why}`;
+        if (!this.#failed.has(key)) this.engine.log.error({ code: 'LISTEN_FAILED', port }, error);
+        this.#failed.set(key, { ...status, error });
         continue;
       }
       try {

@@ -99,7 +99,7 @@ export const upstreamSchema: JsonSchema = {
     nodes: nodesSchema,
     type: {
       type: 'string', enum: ['roundrobin', 'chash', 'least_conn', 'none', 'memory'],
-      description: 'How a node is chosen; default `roundrobin`. `none`: the first that is available. '
+      description: 'How a node is chosen; default `roundrobin`, which `none` means, too. '
         + '`memory`: the embedded demo server, which needs no nodes.',
     },
     hash_on: {
