@@ -3,6 +3,7 @@ import type { ProxyError } from './errors.ts';
 import type { Outbox } from './outbox.ts';
 import type { Plan } from './plan.ts';
 import type { Session } from './session.ts';
+import type { Link } from './upstream/link.ts';
 import type { Receiver } from './upstream/receiver.ts';
 
 /** An answer that came from a node or from a hook; what it contains is the protocol's business. */
@@ -107,5 +108,11 @@ export abstract class Request<R extends Reply = Reply> implements Receiver {
 
   failed(error: ProxyError, _count: number, _started: boolean): void {
     this.settle(error);
+  }
+
+  moved(from: Link, to: Link): void {
+    this.upstreamAddress = to.node.address;
+    const session: Receiver = this.session;
+    session.moved?.(from, to);
   }
 }

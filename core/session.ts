@@ -10,9 +10,11 @@ import { FixedQueue } from './fixed-queue.ts';
 import { flushOutboxes, type Outbox } from './outbox.ts';
 import { isObserved, runLogHooks, runRequestHooks, runResponseHooks } from './phases.ts';
 import type { Plan } from './plan.ts';
-import type { Owner, Request } from './request.ts';
+import type { Owner, Reply, Request } from './request.ts';
 import type { Route } from './route.ts';
 import type { Receiver } from './upstream/receiver.ts';
+
+const NOTHING = Buffer.alloc(0);
 
 export abstract class Session implements Owner, Receiver, Listener {
   readonly id: number;
@@ -34,6 +36,7 @@ export abstract class Session implements Owner, Receiver, Listener {
   /** Bytes of a reply left, and its end has not: nothing else may be written. */
   #midReply = false;
   #slowSince = 0;
+  #awaitsDrain = false;
   /** Bytes that ever came from the client. */
   received = 0;
   #sentBefore = 0;
@@ -169,9 +172,20 @@ export abstract class Session implements Owner, Receiver, Listener {
     }
   }
 
+  /** A message that the server sent by itself: it leaves as an answer does, and counts as a request of its own. */
+  protected announce(request: Request, message: Reply): void {
+    request.plan.enter();
+    request.observed = isObserved(request.plan, request);
+    this.enqueue(request);
+    request.settle(message);
+  }
+
   /** Gives a request its own place among the answers. */
   protected enqueue(request: Request): void {
+    // What was gathered of a run stands before it: a run that goes on behind it is another one.
+    this.flushRun();
     request.queued = true;
+    this.apart = true;
     request.after = this.#left + this.owed;
     this.queue.push(request);
   }
@@ -199,9 +213,8 @@ export abstract class Session implements Owner, Receiver, Listener {
   }
 
   accepts(request: Request): boolean {
-    if (this.closed) return false;
-    if (!this.ordered) return true;
-    return this.queue.first === request && request.after === this.#left && !this.#midReply;
+    if (this.closed || this.#midReply) return false;
+    return !this.ordered || (this.queue.first === request && request.after === this.#left);
   }
 
   relay(request: Request, bytes: Buffer, start: number, end: number): void {
@@ -245,6 +258,8 @@ export abstract class Session implements Owner, Receiver, Listener {
 
   /** Set by the link for the piece it hands over: whether it ends where a reply ends. */
   endsWhole = true;
+  /** An answer that is not on the link stands behind the last run: the next run must not be counted with it. */
+  apart = false;
 
   #counted(complete: number, since: number, tag: number): void {
     this.owed -= complete;
@@ -305,7 +320,8 @@ export abstract class Session implements Owner, Receiver, Listener {
   #firstSettled(): Request | undefined {
     for (let i = 0; i < this.queue.length; i++) {
       const request = this.queue.at(i)!;
-      if (request.settled) return this.queue.remove(i);
+      // Half an answer has left: only its other half may follow.
+      if (request.settled && (request.relayed || !this.#midReply)) return this.queue.remove(i);
     }
     return undefined;
   }
@@ -347,8 +363,20 @@ export abstract class Session implements Owner, Receiver, Listener {
   /** Reads the client only while there is room for what it says. */
   #pace(): void {
     if (this.#ending !== null) return;
+    if (this.connection.outbox.pending > this.engine.limits.unsentPause) this.#awaitDrain();
     if (this.#holds > 0 || this.room() <= 0 || this.blocked()) this.connection.pause();
     else if (!this.#ended) this.connection.resume();
+  }
+
+  /** A socket says by itself that it drained only when it was over a mark of its own, which may be higher than ours. */
+  #awaitDrain(): void {
+    if (this.#awaitsDrain) return;
+    this.#awaitsDrain = true;
+    this.connection.outbox.flush();
+    this.connection.socket.write(NOTHING, () => {
+      this.#awaitsDrain = false;
+      this.drained();
+    });
   }
 
   /** Whether the door cannot take more bytes for a reason of its own, e.g. a link over its mark. */

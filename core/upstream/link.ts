@@ -37,6 +37,7 @@ export interface LinkOptions {
   readonly onClosed?: (link: Link, error: ProxyError) => void;
 }
 
+const NOTHING = Buffer.alloc(0);
 const BATCH = 128 * 1024;
 /** Batches whose write was complete, of all links of this worker. */
 const spareBatches: Buffer[] = [];
@@ -189,13 +190,20 @@ export abstract class Link implements Swept {
       return;
     }
     const now = this.engine.clock.now();
-    this.node.inflight += count;
-    this.#lastUse = now;
     const last = (this.#head + this.#length - 1) & this.#mask;
-    if (this.#length > 0 && this.#owners[last] === owner && this.#tags[last] === tag && this.#since[last] === now) {
+    if (this.#length > 0 && this.#owners[last] === owner && this.#tags[last] === tag && this.#since[last] === now
+      && owner.apart !== true) {
       this.#counts[last]! += count;
+      this.node.inflight += count;
       return;
     }
+    this.#push(owner, count, tag, now);
+    if (owner.apart === true) owner.apart = false;
+  }
+
+  #push(owner: Receiver, count: number, tag: number, now: number): void {
+    this.node.inflight += count;
+    this.#lastUse = now;
     if (this.#length > this.#mask) this.#grow();
     const at = (this.#head + this.#length++) & this.#mask;
     this.#owners[at] = owner;
@@ -241,16 +249,23 @@ export abstract class Link implements Swept {
 
   #flush(): void {
     if (this.state !== 'open' || this.idleBytes) return;
-    const { socket } = this;
     this.#wrote = true;
-    if (this.#full.length === 0) {
-      const batch = this.#batch!;
-      socket.write(this.#used === batch.length ? batch : batch.subarray(0, this.#used));
-      this.#used = 0;
-      // The kernel still reads from it: it is garbage when the write is done.
-      this.#batch = socket.writableLength > 0 ? null : used(batch);
-      return;
-    }
+    if (this.#full.length === 0) this.#writeBatch(this.#batch!);
+    else this.#writeAll();
+    // A socket says by itself that it drained only when it was over a mark of its own, which may be higher than ours.
+    if (this.#waiters.length > 0) this.socket.write(NOTHING, () => this.#drained());
+  }
+
+  #writeBatch(batch: Buffer): void {
+    const { socket } = this;
+    socket.write(this.#used === batch.length ? batch : batch.subarray(0, this.#used));
+    this.#used = 0;
+    // The kernel still reads from it: it is garbage when the write is done.
+    this.#batch = socket.writableLength > 0 ? null : used(batch);
+  }
+
+  #writeAll(): void {
+    const { socket } = this;
     this.#setAside();
     socket.cork();
     for (const bytes of this.#full) socket.write(bytes);
@@ -607,7 +622,8 @@ export abstract class Link implements Swept {
       const owner = this.#owners[at]!;
       this.node.inflight -= this.#counts[at]!;
       owner.moved?.(this, heir);
-      heir.#enter(owner, this.#counts[at]!, this.#tags[at]!);
+      // Not merged again: what stands between two entries may be an answer of ours, which is not on the link.
+      heir.#push(owner, this.#counts[at]!, this.#tags[at]!, heir.engine.clock.now());
     }
     this.#length = 0;
     heir.#setAside();

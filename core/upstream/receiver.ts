@@ -9,6 +9,11 @@ import type { Link } from './link.ts';
 export interface Receiver {
   /** Set before each `receive`: whether the bytes end where a reply ends. */
   endsWhole: boolean;
+  /**
+   * Something of this owner's stands between what it sent and what it sends next: that gets an entry of its own.
+   * The link clears it.
+   */
+  apart?: boolean;
   /** Where the bytes end up; null: nowhere, or not at once. */
   readonly outbox: Outbox | null;
   /**

@@ -4,7 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startApp, type App } from '../../core/app.ts';
 import { createLogger, type Logger } from '../../core/log.ts';
+import type { Plugin } from '../../core/plugin.ts';
+import type { Protocol } from '../../core/protocol.ts';
 import { loadSettings, type Settings } from '../../core/settings.ts';
+import { REGISTRY } from '../../core/tokens.ts';
 import { freePort } from './ports.ts';
 import { RespClient } from './resp-client.ts';
 
@@ -17,6 +20,9 @@ export interface ProxyOptions {
   readonly settings?: Record<string, unknown>;
   readonly limits?: Record<string, number>;
   readonly environment?: Record<string, string>;
+  /** Of the test's own, known before any route is built. */
+  readonly protocols?: readonly Protocol[];
+  readonly plugins?: readonly Plugin[];
 }
 
 export interface Proxy extends AsyncDisposable {
@@ -52,7 +58,14 @@ export async function startProxy(options: ProxyOptions = {}): Promise<Proxy> {
   if (settings === null) throw new Error(problems.map(({ located }) => located).join('\n'));
   const { log, records } = recordingLog();
   const environment = { ...(options.upstream === undefined ? {} : { MILLRACE_UPSTREAM: `127.0.0.1:${options.upstream}` }), ...options.environment };
-  const app = await startApp({ settings, environment, log });
+  const app = await startApp({
+    settings, environment, log,
+    prepare(container) {
+      const registry = container.resolve(REGISTRY);
+      for (const protocol of options.protocols ?? []) registry.addProtocol(protocol, 'of the test', 1);
+      for (const plugin of options.plugins ?? []) registry.addPlugin(plugin, 'of the test', 1);
+    },
+  });
   const proxy = makeProxy(app, settings, folder, records);
   if (options.route !== null && (options.route !== undefined || options.upstream !== undefined)) {
     const upstream = options.upstream === undefined ? { type: 'memory' } : { nodes: { [`127.0.0.1:${options.upstream}`]: 1 } };

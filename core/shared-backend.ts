@@ -1,0 +1,52 @@
+// Requests of all clients on one pipelined link per node. A client keeps its node as long as its link lives.
+import type { Engine } from './engine.ts';
+import { ProxyError } from './errors.ts';
+import type { MessageRequest } from './message-request.ts';
+import type { Backend, BackendOptions } from './protocol.ts';
+import type { Request } from './request.ts';
+import type { Session } from './session.ts';
+import { hashKey } from './upstream/hash-key.ts';
+import type { Link } from './upstream/link.ts';
+import type { Node } from './upstream/node.ts';
+import { SharedLinks, type LinkClass } from './upstream/shared-links.ts';
+import type { Upstream } from './upstream/upstream.ts';
+
+export class SharedBackend implements Backend {
+  readonly upstream: Upstream | null;
+  readonly #engine: Engine;
+  readonly #kind: LinkClass;
+
+  constructor({ upstream, engine }: BackendOptions, kind: LinkClass) {
+    this.upstream = upstream;
+    this.#engine = engine;
+    this.#kind = kind;
+    for (const node of upstream?.nodes ?? []) SharedLinks.of(node, kind).acquire(upstream!);
+  }
+
+  send(request: Request): void {
+    const { session } = request as MessageRequest;
+    // A link that closed has answered everything: nothing can be overtaken on another one.
+    if (session.link === null || session.link.state === 'closed') session.link = this.#choose(session);
+    if (session.link === null) request.settle(new ProxyError(this.upstream === null ? 'NO_UPSTREAM' : 'NO_NODE'));
+    else session.send(session.link, request as MessageRequest);
+  }
+
+  #choose(session: Session): Link | null {
+    const { upstream } = this;
+    if (upstream === null) return null;
+    return this.#link(upstream, upstream.conf.type === 'chash' ? hashKey(upstream.conf, session) : null, []);
+  }
+
+  /** The link to the next node after those that were tried; null: nobody is left. */
+  #link(upstream: Upstream, key: Buffer | null, tried: readonly Node[]): Link | null {
+    if (tried.length > upstream.retries) return null;
+    const node = upstream.balancer.pick(key, tried.length, tried);
+    if (node === null) return null;
+    const next = (): Link | null => this.#link(upstream, key, [...tried, node]);
+    return SharedLinks.of(node, this.#kind).link(node, this.#engine, upstream, next);
+  }
+
+  close(): void {
+    for (const node of this.upstream?.nodes ?? []) SharedLinks.of(node, this.#kind).release(this.upstream!);
+  }
+}
