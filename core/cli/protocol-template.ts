@@ -1,141 +1,51 @@
 // What `millrace new protocol` writes: requests and replies of one line each. `@NAME@` becomes the name.
 
-export const protocolTemplate = `// One line asks, one line answers: \`get a\` -> \`1\`. Change the framing in three
-// places (next, frame, write) and it is another protocol; plugins, limits, metrics, upstreams and reloads work
-// from the start.
+export const protocolTemplate = `// One line asks, one line answers: \`get a\` -> \`1\`. Another protocol differs in where a message ends, what it
+// asks for, and what an error looks like. Plugins, limits, metrics, upstreams and reloads work from the start.
 import {
-  defineProtocol, Link, MORE, ProxyError, REPLY, Request, Session,
-  type Backend, type BackendOptions, type Engine, type Node, type Plan, type Reply, type Upstream,
+  defineProtocol, MessageLink, MessageRequest, MessageSession, ProxyError, SharedBackend, type Plan,
 } from 'millrace/protocol';
 
-const newline = 10;
 const longestLine = 64 * 1024;
 
-class LineReply implements Reply {
-  readonly line: Buffer;
-  constructor(line: Buffer) { this.line = line; }
-  get bytes(): number { return this.line.length; }
-  get isError(): boolean { return this.line[0] === 45; } // "-"
+/** Where the line ends that begins at \`start\`; 0: more bytes are needed. */
+function endOfLine(bytes: Buffer, start: number, end: number): number {
+  const newline = bytes.subarray(start, end).indexOf(10);
+  return newline === -1 ? 0 : start + newline + 1;
 }
 
-class LineRequest extends Request<LineReply> {
-  readonly line: Buffer;
-  readonly #words: readonly string[];
-  #held: Buffer = Buffer.alloc(0);
-
-  constructor(session: Session, plan: Plan, startedAt: number, line: Buffer) {
-    super(session, plan, startedAt);
-    this.line = line;
-    this.#words = line.toString('latin1').trim().split(' ');
-    this.bytesIn = line.length;
-  }
-
-  // What plugins see: the operation, and the keys that it is about.
+/** What plugins see: the operation, and the keys that it is about. */
+class LineRequest extends MessageRequest {
+  get #words(): string[] { return this.bytes.toString('utf8').trim().split(/ +/); }
   get name(): string { return this.#words[0]!.toLowerCase(); }
   get keyCount(): number { return this.#words.length - 1; }
-  key(index: number): Buffer { return Buffer.from(this.#words[index + 1]!, 'latin1'); }
-  keep(): void {} // The line is a copy of its own.
-
-  protected hold(bytes: Buffer, start: number, end: number): void {
-    this.#held = Buffer.concat([this.#held, bytes.subarray(start, end)]);
-  }
-  protected reply(): LineReply { return new LineReply(this.#held); }
-  protected peek(): void {}
+  key(index: number): Buffer { return Buffer.from(this.#words[index + 1]!); }
+  protected override isError(reply: Buffer, start: number): boolean { return reply[start] === 45; } // "-"
 }
 
-class LineSession extends Session {
-  #rest: Buffer = Buffer.alloc(0);
-
-  read(bytes: Buffer, length: number): void {
-    this.received += length;
-    this.#rest = Buffer.concat([this.#rest, bytes.subarray(0, length)]);
-    this.pump();
-  }
-
-  // Frames one request out of what the client sent.
-  protected next(): LineRequest | null {
-    const end = this.#rest.indexOf(newline);
-    if (end === -1) {
-      if (this.#rest.length > longestLine) this.destroy('PROTOCOL_ERROR');
-      return null;
+/** The clients' side. */
+class LineSession extends MessageSession {
+  protected frame(bytes: Buffer, start: number, end: number): number {
+    const next = endOfLine(bytes, start, end);
+    if (next === 0 && end - start > longestLine) {
+      throw new ProxyError('PROTOCOL_ERROR', \`line: expected at most \${longestLine} bytes\`);
     }
-    const plan = this.plan();
-    if (plan === null) {
-      this.end('ROUTE_REMOVED');
-      return null;
-    }
-    const line = this.#rest.subarray(0, end + 1);
-    this.#rest = this.#rest.subarray(end + 1);
-    return new LineRequest(this, plan, this.engine.clock.now(), line);
+    return next;
   }
 
-  // Writes one answer: the server's, or ours.
-  protected write(request: Request): void {
-    const { outcome } = request;
-    if (outcome instanceof ProxyError) this.writeError(outcome, 1);
-    else if (!request.relayed && outcome instanceof LineReply) this.#append(outcome.line);
+  protected request(plan: Plan, line: Buffer): LineRequest {
+    return new LineRequest(this, plan, line);
   }
 
-  protected writeError(error: ProxyError, count: number): void {
-    this.#append(Buffer.from(\`-\${error.message}\\n\`.repeat(count)));
+  protected error(error: ProxyError): Buffer {
+    // A text with a line end in it would be read as two replies.
+    return Buffer.from(\`-\${error.message.replaceAll(/[\\r\\n]/g, ' ')}\\n\`);
   }
-
-  #append(bytes: Buffer): void {
-    this.outbox.append(bytes, 0, bytes.length);
-  }
-
-  protected dispose(): void { this.#rest = Buffer.alloc(0); }
-  protected override get unread(): number { return this.#rest.length; }
 }
 
-class LineLink extends Link {
-  // Finds the end of one reply.
-  protected frame(bytes: Buffer, at: number, end: number): number {
-    const found = bytes.subarray(at, end).indexOf(newline);
-    this.framed = found === -1 ? MORE : REPLY;
-    return found === -1 ? at : at + found + 1;
-  }
-
-  protected get midMessage(): boolean { return false; }
-  protected resetFrame(): void {}
-}
-
-class LineBackend implements Backend {
-  readonly #upstream: Upstream | null;
-  readonly #engine: Engine;
-  readonly #links = new Map<Node, LineLink>();
-
-  constructor({ upstream, engine }: BackendOptions) {
-    this.#upstream = upstream;
-    this.#engine = engine;
-  }
-
-  send(request: Request): void {
-    if (this.#upstream === null) return request.settle(new ProxyError('NO_UPSTREAM'));
-    const node = this.#upstream.balancer.pick(null, 0);
-    if (node === null) return request.settle(new ProxyError('NO_NODE'));
-    const { line } = request as LineRequest;
-    request.upstreamAddress = node.address;
-    this.#link(node).send(request, line, 0, line.length, 1, 0);
-  }
-
-  /** One connection per node, shared by all clients. */
-  #link(node: Node): LineLink {
-    const open = this.#links.get(node);
-    if (open !== undefined && !open.detached) return open;
-    const { timeouts, tls } = this.#upstream!;
-    const link = new LineLink({
-      node, engine: this.#engine, connectTimeout: timeouts.connect, replyTimeout: timeouts.read,
-      ...(tls === undefined ? {} : { tls }),
-      onClosed: (closed) => { if (this.#links.get(node) === closed) this.#links.delete(node); },
-    });
-    this.#links.set(node, link);
-    return link;
-  }
-
-  close(): void {
-    for (const link of this.#links.values()) link.fail('DRAINED');
-  }
+/** The nodes' side. */
+class LineLink extends MessageLink {
+  protected message(bytes: Buffer, start: number, end: number): number { return endOfLine(bytes, start, end); }
 }
 
 export default defineProtocol({
@@ -145,7 +55,7 @@ export default defineProtocol({
     open: (connection, route, engine) => new LineSession(connection, route, engine),
     refuse: (text) => Buffer.from(\`-\${text}\\n\`),
   },
-  backend: (options) => new LineBackend(options),
+  backend: (options) => new SharedBackend(options, LineLink),
 });
 `;
 
