@@ -39,6 +39,8 @@ export abstract class Request<R extends Reply = Reply> implements Receiver {
   relayed = false;
   /** A response or log hook wants it. */
   observed = false;
+  /** They were asked. */
+  decided = false;
   /** It has an entry of its own in its session's queue. */
   queued = false;
   /** Its reply needs no attention but that of hooks: it may travel in a run. Set by the door. */

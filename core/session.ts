@@ -153,7 +153,7 @@ export abstract class Session implements Owner, Receiver, Listener {
   /** Hooks are done: send it, unless it is answered or its client is gone. */
   #dispatch(request: Request): void {
     if (this.closed) return;
-    request.observed = isObserved(request.plan, request);
+    if (!request.decided) this.#decide(request);
     if (request.settled) {
       if (!request.queued) this.enqueue(request);
       this.#release();
@@ -172,10 +172,16 @@ export abstract class Session implements Owner, Receiver, Listener {
     }
   }
 
+  /** Asks once who wants to see it answered. A hook that waited may answer it before it would be sent. */
+  #decide(request: Request): void {
+    request.decided = true;
+    request.observed = isObserved(request.plan, request);
+  }
+
   /** A message that the server sent by itself: it leaves as an answer does, and counts as a request of its own. */
   protected announce(request: Request, message: Reply): void {
     request.plan.enter();
-    request.observed = isObserved(request.plan, request);
+    this.#decide(request);
     this.enqueue(request);
     request.settle(message);
   }
@@ -328,6 +334,7 @@ export abstract class Session implements Owner, Receiver, Listener {
 
   #answer(request: Request): void {
     const { plan } = request;
+    if (!request.decided) this.#decide(request);
     if (plan.response !== null && !request.relayed) runResponseHooks(plan, request);
     const outcome = request.outcome!;
     if (outcome instanceof ProxyError && request.relayed) {
@@ -353,6 +360,7 @@ export abstract class Session implements Owner, Receiver, Listener {
     if (request.outcome instanceof ProxyError) metrics.add(plan.metrics.errors, 1);
     metrics.observe(plan.metrics.latency, request.endedAt - request.startedAt, 1);
     this.observe(request);
+    if (!request.decided) this.#decide(request);
     if (plan.log !== null && request.observed) runLogHooks(plan, request);
     plan.leave();
   }

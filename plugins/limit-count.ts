@@ -169,6 +169,8 @@ class Limit {
     this.#allowed = context.counter('limit_count_allowed_total', 'Requests that limit-count let through.');
     this.#rejected = context.counter('limit_count_rejected_total', 'Requests that limit-count refused.');
     this.#left = context.gauge('limit_count_left', 'What was left in the window of the last request.');
+    // The least of all workers is shown: one that decided nothing must not say that nothing is left.
+    this.#left.set(this.count);
   }
 
   /** Requests of one client come in bursts and read the same key text, so its id is made once. */

@@ -58,6 +58,12 @@ test.each([1, 2])('limit-count: exactly the limit over %i workers, with what is 
   expect(page).toMatch(/^millrace_limit_count_left\{.*\} 0$/m);
 });
 
+test('limit-count: what is left is not lowered by a worker that has decided nothing', async () => {
+  await using proxy = await proxyWith({ 'limit-count': { count: 10, time_window: 60 } }, 2);
+  await (await proxy.connect()).pipeline(pings(3));
+  expect(await proxy.metrics()).toMatch(/^millrace_limit_count_left\{.*\} 7$/m);
+});
+
 test('limit-count: a Redis keeps the count, over a link of our own', async () => {
   const client = { policy: 'redis', redis_host: '127.0.0.1', redis_port: redis.port };
   await using proxy = await proxyWith({ 'limit-count': { count: 3, time_window: 60, ...client } });
@@ -89,6 +95,23 @@ test('logger: one record per request, filtered; the rest travels as if it were n
     command, key: 'logged', outcome: command === 'get' ? 'error' : 'ok', at: `127.0.0.1:${redis.port}`,
     took: expect.any(Number), route_id: '1',
   })));
+});
+
+test('logger: requests that another plugin answered, at once or after a wait, and those whose client left meanwhile', async () => {
+  await using sink = await tcpLogSink();
+  const fault = { commands: ['get'], delay: { duration: 0.3 }, abort: { error: 'late' } };
+  await using proxy = await proxyWith({
+    'fault-injection': fault, 'limit-count': { count: 3, time_window: 60 },
+    logger: { tcp: { host: '127.0.0.1', port: sink.port }, batch_max_size: 1, log_format: { what: '$command $outcome' } },
+  });
+  const client = await proxy.connect();
+  await client.pipeline([['GET', 'a'], ['SET', 'a', '1'], ['PING'], ['PING'], ['PING']]);
+  client.send('GET a\r\n');
+  await expect.poll(() => proxy.metrics()).toMatch(/^millrace_fault_injection_delays_total\{.*\} 2$/m);
+  client.socket.resetAndDestroy();
+  expect((await sink.wait(6)).map((text) => (JSON.parse(text) as { what: string }).what)).toEqual([
+    'get fault_injected', 'set ok', 'ping ok', 'ping ok', 'ping limit_exceeded', 'get unfinished',
+  ]);
 });
 
 test('XR-18 to XR-20: the logger list of a route, with the format of the metadata and a filter on the time', async () => {
