@@ -127,6 +127,8 @@ export abstract class Link implements Swept {
     this.fail('UPSTREAM_PROTOCOL', 'upstream sent a message that nobody asked for');
   }
 
+  /** Who gets the next reply; null: nobody waits for one. */
+  protected get head(): Receiver | null { return this.#length === 0 ? null : this.#owners[this.#head]!; }
   get underWay(): number { return this.#length; }
   get idle(): boolean { return this.#length === 0 && this.#used === 0 && this.#full.length === 0; }
   get lastUse(): number { return this.#lastUse; }

@@ -112,6 +112,7 @@ export class OwnLink extends RedisLink {
   shards = 0;
   /** The subscription command at the head of the ring, whose confirmations are being counted. */
   readonly commands: RedisRequest[] = [];
+  #special = false;
   #aside = false;
   #kind = '';
 
@@ -120,18 +121,21 @@ export class OwnLink extends RedisLink {
   }
 
   protected override frame(bytes: Buffer, at: number, end: number): number {
-    if (!this.subscribed && !this.monitoring && bytes[at] !== 0x3e) return super.frame(bytes, at, end);
     if (!this.midMessage) {
-      const kind = kindOf(bytes, at, end);
-      if (kind === null) {
-        this.framed = MORE;
-        return at;
+      this.midAside = false;
+      this.#special = this.#maybeSpecial(bytes[at]!);
+      if (this.#special) {
+        const kind = kindOf(bytes, at, end);
+        if (kind === null) {
+          this.framed = MORE;
+          return at;
+        }
+        this.#kind = kind;
+        this.#aside = this.#isAside(kind, bytes[at]!);
       }
-      this.#kind = kind;
-      this.#aside = this.#isAside(kind);
     }
     const next = super.frame(bytes, at, end);
-    if (this.framed === GARBAGE) return next;
+    if (!this.#special || this.framed === GARBAGE) return next;
     // A confirmation is short and counted: it is looked at whole.
     if (this.framed === MORE && confirmation.test(this.#kind) && next - at < 64 * 1024) {
       return this.#wait(at);
@@ -140,10 +144,22 @@ export class OwnLink extends RedisLink {
       this.midAside = this.#aside;
       return next;
     }
-    this.midAside = false;
     const aside = confirmation.test(this.#kind) ? this.#confirmed(bytes, at, next) : this.#aside;
     this.framed = aside ? ASIDE : REPLY;
     return next;
+  }
+
+  /**
+   * Whether a message that begins so may be something else than a plain reply. In RESP2 messages and confirmations are
+   * arrays like any other, so it depends on whose turn it is: before SUBSCRIBE is answered, ordinary replies still come.
+   */
+  #maybeSpecial(type: number): boolean {
+    if (type === 0x3e) return true; // >
+    if (type === 0x2b) return this.monitoring; // +
+    if (type !== 0x2a || this.session?.resp === 3) return false; // *
+    const [command] = this.commands;
+    if (this.subscriptions > 0) return true;
+    return command === undefined ? this.subscribed : this.head === command;
   }
 
   #wait(at: number): number {
@@ -152,9 +168,9 @@ export class OwnLink extends RedisLink {
     return at;
   }
 
-  #isAside(kind: string): boolean {
-    if (kind === 'monitor') return this.monitoring;
-    return kind !== '' && kind !== 'pong' && !confirmation.test(kind);
+  #isAside(kind: string, type: number): boolean {
+    if (type === 0x3e) return !confirmation.test(kind);
+    return type === 0x2b ? kind === 'monitor' : message.test(kind);
   }
 
   /** Counts a confirmation. True: it is not the last one that a command waits for. */
@@ -198,6 +214,7 @@ export class OwnLink extends RedisLink {
   }
 }
 
+const message = /^[ps]?message$/;
 const confirmation = /^[ps]?(un)?subscribe$/;
 const longestKind = 40;
 
@@ -215,7 +232,9 @@ function kindOf(bytes: Buffer, at: number, end: number): string | null {
   if (type !== 0x2a && type !== 0x3e) return '';
   const line = bytes.indexOf(10, at);
   if (line < 0 || line >= end) return end - at > 16 ? '' : null;
-  if (line + 1 >= end) return emptyArray(bytes, at, line) ? '' : null;
+  // What follows an empty array is another message.
+  if (emptyArray(bytes, at, line)) return '';
+  if (line + 1 >= end) return null;
   if (bytes[line + 1] !== 0x24) return '';
   const second = bytes.indexOf(10, line + 1);
   if (second < 0 || second >= end) return null;
