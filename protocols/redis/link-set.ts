@@ -5,14 +5,10 @@ import type { Engine } from '../../core/engine.ts';
 import { ProxyError } from '../../core/errors.ts';
 import type { Link } from '../../core/upstream/link.ts';
 import type { Node } from '../../core/upstream/node.ts';
-import type { Receiver } from '../../core/upstream/receiver.ts';
 import type { Upstream } from '../../core/upstream/upstream.ts';
 import { DoorLink } from './door-link.ts';
 import { probeRedis } from './probe.ts';
 import { identityKey, OwnLink, RedisLink, type Credentials, type Identity, type RedisLinkOptions } from './link.ts';
-import { encodeRequest } from './resp/encode.ts';
-
-const PING = encodeRequest(['PING']);
 
 /** A pool must never see `create` reject: it would try again at once, for ever. */
 interface Borrowed {
@@ -77,20 +73,14 @@ export class LinkSet {
   }
 
   /** Asks the node whether it serves clients without credentials. Resolves with why it could not be asked. */
-  learnAuth(): Promise<ProxyError | null> {
-    return new Promise((resolve) => {
-      const answer: Receiver = {
-        endsWhole: true,
-        outbox: null,
-        receive: (bytes, start, _end, complete) => {
-          this.requiresAuth = bytes[start] === 0x2d;
-          if (complete > 0) resolve(null);
-        },
-        failed: (error) => resolve(error),
-      };
-      const link = this.shared({ database: 0, resp: 2, credentials: null }, () => null);
-      link.sendWhole(answer, PING, 1, 0);
-    });
+  async learnAuth(): Promise<ProxyError | null> {
+    try {
+      const reply = await this.door.ask(null, ['PING']);
+      this.requiresAuth = reply[0] === 0x2d;
+      return null;
+    } catch (cause) {
+      return cause instanceof ProxyError ? cause : new ProxyError('INTERNAL', undefined, { cause });
+    }
   }
 
   /** A link for one session only. Rejects with a ProxyError. */

@@ -575,12 +575,15 @@ export class RedisSession extends Session {
   }
 
   #dispatchDoor(request: RedisRequest): void {
-    if (needsQuiet(request)) return this.#want(request);
-    // Wrong arguments are told before who asks: QUIT is for everybody.
-    if (this.stranger && request.name === 'client' && wrongArity(request) === null) return this.#want(request);
+    if (needsQuiet(request) || this.#mustAsk(request)) return this.#want(request);
     const answer = answerAtDoor(this, request);
     if (answer !== null) request.settle(answer);
     else this.#want(request);
+  }
+
+  /** Whether the node must say first if this client may say anything. Wrong arguments are told before, QUIT is for all. */
+  #mustAsk(request: RedisRequest): boolean {
+    return request.name === 'client' && this.stranger && wrongArity(request) === null;
   }
 
   #dispatchOwn(request: RedisRequest): void {
@@ -588,8 +591,8 @@ export class RedisSession extends Session {
       if (this.#refused(request)) return;
     }
     if (request.treatment === table.SESSION) {
-      if (needsQuiet(request) && !this.own.keeps(request)) return this.#want(request);
       if (!this.own.keeps(request)) {
+        if (needsQuiet(request) || this.#mustAsk(request)) return this.#want(request);
         const answer = answerAtDoor(this, request);
         if (answer !== null) {
           request.settle(answer);
