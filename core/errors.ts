@@ -62,6 +62,7 @@ const failures = {
   NODE_UP: { source: 'upstream', text: 'an upstream node was taken back' },
   LOG_DROPPED: { source: 'internal', text: 'log records were dropped' },
   WORKER_LOST: { source: 'internal', text: 'a worker ended or stopped answering' },
+  WORKER_STARTED: { source: 'internal', text: 'a worker was replaced' },
 } as const satisfies Record<string, Failure>;
 
 export type ErrorCode = keyof typeof failures;
@@ -82,7 +83,12 @@ export class ProxyError extends Error {
   readonly close: boolean;
 
   constructor(code: ErrorCode, text: string = failures[code].text, options: ProxyErrorOptions = {}) {
+    // It is an answer more often than a surprise: rejecting at full speed must not spend its time on stack traces.
+    // What surprised us is in `cause`, with a trace of its own.
+    const depth = Error.stackTraceLimit;
+    Error.stackTraceLimit = 0;
     super(text, options.cause === undefined ? undefined : { cause: options.cause });
+    Error.stackTraceLimit = depth;
     this.name = 'ProxyError';
     this.code = code;
     this.close = options.close ?? false;
