@@ -119,7 +119,7 @@ export class LinkSet {
       return;
     }
     this.#borrowed.delete(link);
-    const clean = !link.dirty && link.idle && !link.subscribed && !link.monitoring && link.state === 'open';
+    const clean = !link.dirty && link.suspects === 0 && link.idle && !link.subscribed && !link.monitoring && link.state === 'open';
     if (clean && !this.#closed && link.uses < keepalive.requests && pool.available < keepalive.size) {
       void pool.release(borrowed);
     } else {

@@ -101,6 +101,8 @@ export class OwnLink extends RedisLink {
   session: RedisSession | null = null;
   /** Its state is no longer that of a new connection: it must not go back to the pool. */
   dirty = false;
+  /** Commands of which it is not known (yet) that they left no trace. */
+  suspects = 0;
   /** Times it was borrowed. */
   uses = 0;
   /** Pushes may arrive between replies as plain arrays (RESP2). */

@@ -145,10 +145,10 @@ export class OwnState {
         return;
       default:
         if (request.streamed) return;
-        link.dirty = true;
+        link.suspects++;
         // A command that the server does not know did nothing, whatever it was meant to do.
         this.#during(request, () => {
-          if (request.head.toString('latin1', 0, 12) === '-ERR unknown') link.dirty = false;
+          if (request.head.toString('latin1', 0, 12) === '-ERR unknown') link.suspects--;
           else this.#sticky = true;
         });
     }
