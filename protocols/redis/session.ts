@@ -443,7 +443,9 @@ export class RedisSession extends Session {
 
   /** Whether the client gave no password to a node that wants one, or may want one. */
   get stranger(): boolean {
-    return this.linkSet?.requiresAuth !== false && this.identity.credentials === null;
+    if (this.identity.credentials !== null) return false;
+    // While no node can be asked, or another one takes over, a client stays what it was found to be.
+    return this.linkSet?.requiresAuth ?? !this.#limits.authenticated;
   }
 
   /** Over a limit for strangers: true when it is not known whether the client is one, and is being asked. */
@@ -528,6 +530,7 @@ export class RedisSession extends Session {
     this.#backend = backend;
     this.#link = null;
     this.#node = null;
+    this.#limits = scanLimits(this.engine.limits, false);
     return true;
   }
 
