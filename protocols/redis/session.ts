@@ -15,6 +15,7 @@ import type { Link } from '../../core/upstream/link.ts';
 import type { Node } from '../../core/upstream/node.ts';
 import type { RedisBackend } from './backend.ts';
 import { answerAtDoor, introduce, needsQuiet, wrongArity } from './door-commands.ts';
+import { isWord } from './commands/arguments.ts';
 import { blocks } from './commands/blocking.ts';
 import * as table from './commands/table.ts';
 import { commands, lookup, lookupSubcommand, subcommandTreatment, treatments } from './commands/table.ts';
@@ -663,13 +664,11 @@ export class RedisSession extends Session {
   /** A command about the client itself, of a client of whom it is not known whether it may say anything. */
   async #admit(request: RedisRequest): Promise<RedisReply | ProxyError> {
     const set = this.#chooseNode();
-    if (set === null) return this.#noNode();
-    if (this.stranger) {
-      const failed = await set.learnAuth();
-      if (failed !== null) return failed;
-      if (this.stranger) return new RedisReply(NOAUTH);
-    }
-    return answerAtDoor(this, request)!;
+    const failed = set === null ? this.#noNode() : this.stranger ? await set.learnAuth() : null;
+    if (failed === null && !this.stranger) return answerAtDoor(this, request)!;
+    // Who switches answers on again waits for this one; hidden, it would wait for ever.
+    if (request.command.name === 'client|reply' && isWord(request.argument(2), 'on')) request.silent = false;
+    return failed ?? new RedisReply(NOAUTH);
   }
 
   // Answers out.

@@ -22,3 +22,21 @@ test('a client keeps its limits and its own commands while no node can be reache
   }
   expect(await client.command('CLIENT', 'GETNAME')).toBe('me');
 });
+
+test('CLIENT REPLY ON is answered even when it fails', async () => {
+  await using redis = await startRedis();
+  await using proxy = await startProxy({ upstream: redis.port });
+  const client = await proxy.connect();
+  client.send(encodeCommand(['CLIENT', 'REPLY', 'OFF']));
+  client.send(encodeCommand(['GET', 'a']));
+  const other = await proxy.connect();
+  await other.command('PING');
+  await redis.stop();
+  // A new plan asks again who the client is.
+  await proxy.put('/apisix/admin/stream_routes/1', {
+    upstream: { nodes: { [`127.0.0.1:${redis.port}`]: 1 } }, protocol: { name: 'redis', metric: { enable: true } },
+  });
+  await other.command('GET', 'a');
+  const reply = await client.command('CLIENT', 'REPLY', 'ON');
+  expect(reply === 'OK' || reply instanceof RespError).toBe(true);
+});
