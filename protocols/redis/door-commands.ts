@@ -157,14 +157,15 @@ export async function introduce(session: RedisSession, request: RedisRequest): P
       case 'select': return await select(session, request);
       case 'auth': return await authenticate(session, request);
       case 'hello': return await hello(session, request);
-      default: return reset(session);
+      default: return reset(session, request);
     }
   } catch (cause) {
     return cause instanceof ProxyError ? cause : new ProxyError('INTERNAL', undefined, { cause });
   }
 }
 
-function reset(session: RedisSession): Answer {
+function reset(session: RedisSession, request: RedisRequest): Answer {
+  request.silent = false;
   session.own.drop();
   session.database = 0;
   session.resp = 2;
@@ -177,9 +178,12 @@ function reset(session: RedisSession): Answer {
 
 async function select(session: RedisSession, request: RedisRequest): Promise<Answer> {
   const text = request.argument(1).toString('latin1');
-  if (!/^-?\d{1,10}$/.test(text)) return error('ERR value is not an integer or out of range');
+  if (!/^(0|-?[1-9]\d{0,18})$/.test(text)) return error('ERR value is not an integer or out of range');
   const before = session.database;
   const wanted = Number(text);
+  if (wanted !== (wanted | 0)) {
+    return error('ERR value is out of range, value must between -2147483648 and 2147483647');
+  }
   if (wanted < 0) return error('ERR DB index is out of range');
   session.database = wanted;
   // A link of that database is greeted with SELECT: whether there is such a database is the server's to say.
@@ -205,7 +209,9 @@ async function authenticate(session: RedisSession, request: RedisRequest): Promi
 
 async function hello(session: RedisSession, request: RedisRequest): Promise<Answer> {
   const args = argumentsOf(request);
-  const reply = await ask(session, args, session.credentials);
+  // Without a version it asks about the one that is spoken, and the door's link speaks RESP2.
+  const question = args.length === 1 && session.resp === 3 ? [args[0]!, Buffer.from('3')] : args;
+  const reply = await ask(session, question, session.credentials);
   if (reply[0] === 0x2d) return refused(session, reply);
   applyHello(session, args);
   return new RedisReply(withOwnId(reply, session.id));
@@ -225,11 +231,11 @@ function applyHello(session: RedisSession, args: readonly Buffer[]): void {
 
 /** A command about the client that ran on its own link, and succeeded there. */
 export function applyToSession(session: RedisSession, request: RedisRequest): void {
-  if (request.head.toString('latin1', 0, 7) === '+QUEUED') return;
   const args = argumentsOf(request);
   if (request.name === 'select') session.database = Number(args[1]?.toString('latin1') ?? 0);
   else if (request.name === 'auth') session.credentials = credentialsOf(args.slice(1));
   else if (request.name === 'hello') applyHello(session, args);
+  else if (request.name === 'client') answerAtDoor(session, request);
 }
 
 function ask(session: RedisSession, args: readonly Buffer[], credentials: Credentials | null): Promise<Buffer> {

@@ -21,6 +21,8 @@ export class OwnState {
   #set: LinkSet | null = null;
   #multi = false;
   #watching = false;
+  /** Commands about the client that wait for EXEC. */
+  #queued: RedisRequest[] = [];
   /** Commands under way that may change what the link is. */
   #underWay = 0;
   #blocked = 0;
@@ -108,10 +110,20 @@ export class OwnState {
   keeps(request: RedisRequest): boolean {
     const { name } = request;
     if (name === 'quit' || name === 'reset') return false;
-    if (request.command.name === 'client|reply') return false;
-    if (this.#multi || this.#underWay > 0 || this.#sticky) return name !== 'client';
+    if (name === 'client') return this.#refuses || (this.#multi && request.command.name !== 'client|reply');
+    if (this.#multi || this.#underWay > 0 || this.#sticky) return true;
     return name === 'select' || name === 'auth' || name === 'hello' || name === 'asking'
       || name === 'readonly' || name === 'readwrite';
+  }
+
+  /** A RESP2 subscriber may say very little: the server has the words for it. */
+  get #refuses(): boolean {
+    return this.link !== null && this.link.subscriptions > 0 && this.#session.resp === 2;
+  }
+
+  /** Whether what is under way decides who answers a command about the client. */
+  unsure(request: RedisRequest): boolean {
+    return request.name === 'client' && this.#underWay > 0;
   }
 
   /** Sends one request on the own link and follows what it does to the connection. */
@@ -140,7 +152,10 @@ export class OwnState {
         request.keep();
         link.dirty = true;
         if (this.#multi) this.#sticky = true;
-        return this.#during(request, () => { if (succeeded(request)) applyToSession(this.#session, request); });
+        return this.#during(request, () => {
+          if (isQueued(request)) this.#queued.push(request);
+          else if (succeeded(request)) applyToSession(this.#session, request);
+        });
       case table.SHARED:
         return;
       default:
@@ -166,12 +181,18 @@ export class OwnState {
       if (name === 'multi' && succeeded(request)) this.#multi = true;
       else if (name === 'watch' && succeeded(request)) this.#watching = this.#watching || !isQueued(request);
       else if (name === 'unwatch' && succeeded(request)) this.#watching = this.#watching && isQueued(request);
-      else if (name === 'discard' && succeeded(request)) this.#multi = this.#watching = false;
+      else if (name === 'discard' && succeeded(request)) this.#leave(false);
       // EXEC ends it whatever it answers, but for a malformed EXEC, which leaves everything as it is.
       else if (name === 'exec' && (request.head[0] !== 0x2d || request.head.toString('latin1', 1, 10) === 'EXECABORT')) {
-        this.#multi = this.#watching = false;
+        this.#leave(request.head[0] === 0x2a && request.head[1] !== 0x2d);
       }
     });
+  }
+
+  /** The transaction is over. What it held about the client took effect if it ran. */
+  #leave(ran: boolean): void {
+    this.#multi = this.#watching = false;
+    for (const request of this.#queued.splice(0)) if (ran) applyToSession(this.#session, request);
   }
 
   #subscription(request: RedisRequest, link: OwnLink): void {
@@ -219,6 +240,7 @@ export class OwnState {
     this.release();
     this.#multi = this.#watching = this.#sticky = this.streaming = false;
     this.#underWay = this.#blocked = 0;
+    this.#queued = [];
   }
 
   /** The link failed; its requests were answered. State that lived in it is gone, and the client must know. */

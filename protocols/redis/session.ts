@@ -595,6 +595,7 @@ export class RedisSession extends Session {
       if (this.#refused(request)) return;
     }
     if (request.treatment === table.SESSION) {
+      if (this.own.unsure(request)) return this.#want(request);
       if (!this.own.keeps(request)) {
         if (needsQuiet(request) || this.#mustAsk(request)) return this.#want(request);
         const answer = answerAtDoor(this, request);
@@ -648,6 +649,7 @@ export class RedisSession extends Session {
 
   async #serve(request: RedisRequest): Promise<void> {
     if (request.treatment === table.SESSION) {
+      if (this.own.active && this.own.keeps(request)) return this.own.send(request);
       const answer = needsQuiet(request) ? await introduce(this, request) : await this.#admit(request);
       this.#link = null;
       this.#readLimits();
@@ -674,8 +676,8 @@ export class RedisSession extends Session {
   // Answers out.
 
   protected override write(request: Request): void {
-    const { outcome, silent } = request as RedisRequest;
-    if (silent) return;
+    if (isHidden(request as RedisRequest)) return;
+    const { outcome } = request;
     if (outcome instanceof ProxyError) {
       const line = errorLine(errorText(outcome));
       this.connection.outbox.append(line, 0, line.length);
@@ -686,7 +688,7 @@ export class RedisSession extends Session {
   }
 
   protected override relayed(request: Request, bytes: Buffer, start: number, end: number): void {
-    if (!(request as RedisRequest).silent) super.relayed(request, bytes, start, end);
+    if (!isHidden(request as RedisRequest)) super.relayed(request, bytes, start, end);
   }
 
   protected override writeError(error: ProxyError, count: number): void {
@@ -732,6 +734,11 @@ function assembly(wanted: number): Buffer {
 
 function spare(bytes: Buffer): void {
   if (bytes.length === ASSEMBLY && spares.length < MOST_SPARES) spares.push(bytes);
+}
+
+/** CLIENT REPLY OFF and SKIP do not concern push messages, and confirmations of subscriptions are such. */
+function isHidden({ silent, head, treatment }: RedisRequest): boolean {
+  return silent && !(treatment === table.SUBSCRIPTION && (head[0] === 0x3e || head[0] === 0x2a));
 }
 
 /** Modes of one connection that the door does not emulate. */

@@ -139,12 +139,16 @@ export class ReplyScanner {
         return this.#piece(b, p, q, next);
       case 46: // .
         return this.#streamEnd(next, q === p + 1);
-      case 42: case 126: case 62: // * ~ >
+      case 62: // >
+        // Redis 7.0 writes what a transaction publishes to its own client into the middle of EXEC's reply.
+        if (this.#depth > 0) return this.#besides(b, p, q, next, 1);
+        return this.#aggregate(b, p, q, next, 1);
+      case 42: case 126: // * ~
         return this.#aggregate(b, p, q, next, 1);
       case 37: // %
         return this.#aggregate(b, p, q, next, 2);
       case 124: // |
-        return this.#attribute(b, p, q, next);
+        return this.#besides(b, p, q, next, 2);
       default:
         return this.#broken();
     }
@@ -196,12 +200,12 @@ export class ReplyScanner {
     return this.#push(streamed ? -1 : count * factor, next);
   }
 
-  /** An attribute's pairs come before the message they describe, and count as no element. */
-  #attribute(b: Uint8Array, p: number, q: number, next: number): number {
+  /** An attribute comes before the message it describes, and a push between two others: neither is an element. */
+  #besides(b: Uint8Array, p: number, q: number, next: number, factor: number): number {
     const count = digits(b, p + 1, q);
     if (count < 0) return this.#broken();
     if (count === 0) return next;
-    return this.#push(count * 2 + ATTRIBUTE, next);
+    return this.#push(count * factor + ATTRIBUTE, next);
   }
 
   #push(count: number, next: number): number {
