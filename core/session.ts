@@ -489,8 +489,9 @@ export abstract class Session implements Owner, Receiver, Listener {
     const plan = this.#plan;
     plan.metrics.metrics.add(plan.metrics.active, -1);
     this.#account();
-    this.dispose();
+    // Before links are let go: what a client did not wait for is unfinished, not failed.
     for (let request = this.queue.shift(); request !== undefined; request = this.queue.shift()) this.#log(request);
+    this.dispose();
     for (const then of [...(this.#closers ?? [])]) then();
     const reason = this.connection.reason ?? 'CLIENT_CLOSED';
     plan.disconnected(this, reason);

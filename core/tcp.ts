@@ -69,7 +69,7 @@ class TcpSession extends Session {
     this.#idleTimeout = upstream.timeouts.idle;
     const { tls } = upstream;
     const target = { ...node.dial, noDelay: true, keepAlive: true, allowHalfOpen: true };
-    const socket = tls === undefined ? connect(target) : connectTls({ servername: node.host, ...target, ...tls });
+    const socket = tls === undefined ? connect(target) : connectTls({ ...node.serverName, ...target, ...tls });
     this.#upstream = socket;
     let open = false;
     const timer = setTimeout(() => socket.destroy(new ProxyError('CONNECT_TIMEOUT')), upstream.timeouts.connect);

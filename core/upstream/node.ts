@@ -26,6 +26,8 @@ export class Node {
   readonly port: number;
   /** What `net.connect` needs to reach the node. */
   readonly dial: TcpNetConnectOpts & { readonly host: string; readonly lookup?: LookupFunction };
+  /** The name to ask for in a TLS handshake. An address is none (RFC 6066): the certificate is checked against it all the same. */
+  readonly serverName: { readonly servername?: string };
   readonly health: Health;
   /** What others keep per node, such as its links: closed when no upstream names the node any more. */
   readonly attached = new Map<unknown, Closable>();
@@ -40,6 +42,7 @@ export class Node {
     this.host = host;
     this.port = port;
     const named = resolver !== undefined && isIP(host) === 0;
+    this.serverName = isIP(host) === 0 ? { servername: host } : {};
     this.dial = named ? { host, port, lookup: resolver.lookup } : { host, port };
     this.health = new Health((signal) => probe(this, signal), {
       ...health,

@@ -10,13 +10,15 @@ export type LinkClass = new (options: LinkOptions) => Link;
 
 /** What every link to a node of this upstream is made with. */
 export function linkOptions(node: Node, engine: Engine, upstream: Upstream): LinkOptions {
-  const { timeouts, tls } = upstream;
+  const { timeouts, tls, integrity } = upstream;
   return {
     node,
     engine,
     connectTimeout: timeouts.connect,
     replyTimeout: timeouts.read,
-    ...(tls === undefined ? {} : { tls: { servername: node.host, ...tls } }),
+    sendTimeout: timeouts.send,
+    ...(integrity === undefined ? {} : { integrity }),
+    ...(tls === undefined ? {} : { tls: { ...node.serverName, ...tls } }),
   };
 }
 

@@ -1,6 +1,7 @@
 // A configured upstream: nodes with a balancer, timeouts and how its connections are made. What has happened to a
 // node is the Node's and outlives this.
-import type { ConnectionOptions } from 'node:tls';
+import { isIP } from 'node:net';
+import { checkServerIdentity, type ConnectionOptions } from 'node:tls';
 import type { Limits } from '../limits.ts';
 import { buildBalancer, type Balancer, type Candidate } from './balancer.ts';
 import { candidatesOf, parseNodes } from './nodes.ts';
@@ -91,12 +92,18 @@ function ms(seconds: number | undefined): number | undefined {
   return seconds === undefined ? undefined : seconds * 1000;
 }
 
+/** A name is asked for and checked; an address can only be checked. */
+function nameOptions(name: string): ConnectionOptions {
+  if (isIP(name) === 0) return { servername: name };
+  return { checkServerIdentity: (_host, certificate) => checkServerIdentity(name, certificate) };
+}
+
 function tlsOptions(conf: UpstreamConf): ConnectionOptions {
   const { tls = {} } = conf;
   return {
     minVersion: 'TLSv1.2',
     rejectUnauthorized: tls.verify ?? true,
-    ...(tls.server_name === undefined ? {} : { servername: tls.server_name }),
+    ...(tls.server_name === undefined ? {} : nameOptions(tls.server_name)),
     ...(tls.ca === undefined ? {} : { ca: tls.ca }),
     ...(tls.client_cert === undefined ? {} : { cert: tls.client_cert }),
     ...(tls.client_key === undefined ? {} : { key: tls.client_key }),

@@ -182,7 +182,7 @@ export class LinkSet {
       connectTimeout: timeouts.connect,
       replyTimeout: timeouts.read,
       onNoAuth: () => { this.requiresAuth = true; },
-      ...(tls === undefined ? {} : { tls: { servername: this.node.host, ...tls } }),
+      ...(tls === undefined ? {} : { tls: { ...this.node.serverName, ...tls } }),
     };
   }
 }

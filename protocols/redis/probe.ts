@@ -12,7 +12,7 @@ const unwell = /^-(LOADING|MASTERDOWN|CLUSTERDOWN)/;
 export function probeRedis(node: Node, tls: ConnectionOptions | undefined, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     const target = { ...node.dial, noDelay: true };
-    const socket = tls === undefined ? connect(target) : connectTls({ servername: node.host, ...target, ...tls });
+    const socket = tls === undefined ? connect(target) : connectTls({ ...node.serverName, ...target, ...tls });
     let text = '';
     const end = (cause?: unknown): void => {
       signal.removeEventListener('abort', abort);
