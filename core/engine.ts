@@ -32,9 +32,13 @@ export class Engine {
   readonly windows: WindowTable;
   readonly clock: TurnClock;
   readonly sessions = new Set<Session>();
+  /** Metric indexes: requests that a node did not answer in time, and the answers that came for them later. */
+  readonly timeouts: number;
+  readonly lateReplies: number;
   readonly #swept = new Set<Swept>();
   readonly #timer: NodeJS.Timeout;
   readonly #closeReasons = new Map<string, number>();
+  readonly #linkReasons = new Map<string, number>();
   #nextSession: number;
   readonly #sessionStep: number;
   #turns = 0;
@@ -47,6 +51,9 @@ export class Engine {
     this.clock = new TurnClock(options.clock ?? systemClock);
     this.#nextSession = options.firstSession ?? 1;
     this.#sessionStep = options.sessionStep ?? 1;
+    this.timeouts = this.metrics.counter('millrace_upstream_timeouts_total', 'Requests that a node did not answer in time.');
+    this.lateReplies = this.metrics.counter(
+      'millrace_upstream_late_replies_total', 'Replies that came after their request had timed out, and were dropped.');
     this.#timer = setInterval(() => this.#sweep(), SWEEP);
     this.#timer.unref();
   }
@@ -74,6 +81,18 @@ export class Engine {
     }
     this.metrics.add(index, 1);
     this.log.debug({ code: reason, route, remote_addr: remote }, 'connection ended');
+  }
+
+  /** Counts and logs the end of an upstream connection. */
+  linkEnded(reason: string, node: string, cause: unknown): void {
+    const key = `${reason} ${node}`;
+    let index = this.#linkReasons.get(key);
+    if (index === undefined) {
+      index = this.metrics.counter('millrace_links_closed_total', 'Upstream connections ended, by reason.', { reason, node });
+      this.#linkReasons.set(key, index);
+    }
+    this.metrics.add(index, 1);
+    this.log[reason === 'UPSTREAM_PROTOCOL' ? 'warn' : 'debug']({ code: reason, node, err: cause }, 'upstream connection ended');
   }
 
   close(): void {

@@ -1,6 +1,7 @@
 // One socket's writes, joined: pieces that lie side by side in a buffer leave as one write per event-loop turn.
 import type { Socket } from 'node:net';
 
+const NOTHING = Buffer.alloc(0);
 const dirty: Outbox[] = [];
 
 let held = 0;
@@ -60,6 +61,12 @@ export class Outbox {
       this.#listed = true;
       dirty.push(this);
     }
+  }
+
+  /** Calls back once everything that was appended so far was taken by the kernel, or never will be. */
+  whenFlushed(then: () => void): void {
+    this.flush();
+    this.#socket.write(NOTHING, () => then());
   }
 
   flush(): void {

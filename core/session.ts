@@ -14,8 +14,6 @@ import type { Owner, Reply, Request } from './request.ts';
 import type { Route } from './route.ts';
 import type { Receiver } from './upstream/receiver.ts';
 
-const NOTHING = Buffer.alloc(0);
-
 export abstract class Session implements Owner, Receiver, Listener {
   readonly id: number;
   readonly connection: Connection;
@@ -231,7 +229,14 @@ export abstract class Session implements Owner, Receiver, Listener {
 
   /** Writes a piece of an answer; doors that hide or rewrite override it. */
   protected relayed(_request: Request, bytes: Buffer, start: number, end: number): void {
-    this.connection.outbox.append(bytes, start, end);
+    this.#append(bytes, start, end);
+  }
+
+  /** Bytes from a server. A client that takes nothing is closed before it costs more memory than it may. */
+  #append(bytes: Buffer, start: number, end: number): void {
+    const { outbox } = this.connection;
+    outbox.append(bytes, start, end);
+    if (outbox.pending > this.engine.limits.unsentClose) this.destroy('CLIENT_SLOW');
   }
 
   // Receiver: replies of runs.
@@ -244,9 +249,9 @@ export abstract class Session implements Owner, Receiver, Listener {
       this.destroy('INTERNAL');
       return;
     }
-    this.connection.outbox.append(bytes, start, end);
+    this.#append(bytes, start, end);
     this.#midReply = !this.endsWhole;
-    if (complete > 0) {
+    if (complete > 0 && !this.closed) {
       this.#counted(complete, since, tag);
       this.#release();
     }
@@ -254,7 +259,7 @@ export abstract class Session implements Owner, Receiver, Listener {
 
   /** Passes on a message that answers no request, between answers; `complete` false: it goes on. */
   protected passAside(bytes: Buffer, start: number, end: number, complete: boolean): void {
-    this.connection.outbox.append(bytes, start, end);
+    this.#append(bytes, start, end);
     this.#midReply = !complete;
     if (complete && this.queue.length > 0) this.#release();
   }
@@ -282,7 +287,7 @@ export abstract class Session implements Owner, Receiver, Listener {
   failed(error: ProxyError, count: number, started: boolean): void {
     if (this.closed) return;
     if (started) {
-      this.destroy('REPLY_CUT');
+      this.destroy(error.code === 'CLIENT_SLOW' ? 'CLIENT_SLOW' : 'REPLY_CUT');
       return;
     }
     this.writeError(error, count);
@@ -380,8 +385,7 @@ export abstract class Session implements Owner, Receiver, Listener {
   #awaitDrain(): void {
     if (this.#awaitsDrain) return;
     this.#awaitsDrain = true;
-    this.connection.outbox.flush();
-    this.connection.socket.write(NOTHING, () => {
+    this.connection.outbox.whenFlushed(() => {
       this.#awaitsDrain = false;
       this.drained();
     });

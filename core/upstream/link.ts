@@ -9,7 +9,7 @@ import { connect as connectTls, type ConnectionOptions } from 'node:tls';
 import type { Engine, Swept } from '../engine.ts';
 import { ProxyError, type ErrorCode } from '../errors.ts';
 import { fresh, UpstreamReads, used } from '../inlet.ts';
-import { flushOutboxes, heldWrites } from '../outbox.ts';
+import { flushOutboxes, type Outbox, heldWrites } from '../outbox.ts';
 import type { Node } from './node.ts';
 import type { Receiver } from './receiver.ts';
 
@@ -28,6 +28,10 @@ export interface LinkOptions {
   readonly connectTimeout: number;
   /** How long a reply may take, in ms; 0: as long as it likes. */
   readonly replyTimeout: number;
+  /** How long the server may take nothing of what waits to be written, in ms; 0 or absent: as long as it likes. */
+  readonly sendTimeout?: number;
+  /** Makes sure that replies are in step with requests: see `Token`. Not for own links. */
+  readonly integrity?: 'check' | 'strict';
   readonly tls?: ConnectionOptions;
   /**
    * Asked when nothing was written yet and the link fails: who takes over what waits. Null: everything fails.
@@ -56,6 +60,50 @@ class Spent implements Receiver {
   receive(_bytes: Buffer, _start: number, _end: number, complete: number): void { this.link.spentCame(complete); }
   failed(): void {}
 }
+
+/**
+ * Integrity: a question with a random token among the requests. When the token does not come back in its place, some
+ * reply before it was one too many or too few, and everybody behind got somebody else's. `check` closes the link then;
+ * `strict` hands replies out only when the token behind them came back.
+ */
+class Token implements Receiver {
+  endsWhole = true;
+  readonly outbox = null;
+  readonly #link: Link;
+  readonly #expected: Buffer;
+  #got: Buffer = NOTHING;
+
+  constructor(link: Link, expected: Buffer) {
+    this.#link = link;
+    this.#expected = expected;
+  }
+
+  receive(bytes: Buffer, start: number, end: number, complete: number): void {
+    if (this.#got.length <= this.#expected.length) this.#got = Buffer.concat([this.#got, bytes.subarray(start, end)]);
+    if (complete > 0) this.#link.checked(this.#got.equals(this.#expected));
+  }
+
+  failed(): void {
+    this.#link.checked(false);
+  }
+}
+
+/** A piece of a reply that waits until its link is known to be in step. */
+interface Withheld {
+  readonly owner: Receiver;
+  readonly bytes: Buffer;
+  readonly complete: number;
+  readonly since: number;
+  readonly tag: number;
+  readonly whole: boolean;
+}
+
+/** Requests between two tokens where replies are only checked. */
+const CHECK_EVERY = 64;
+/** A reply of which so much is still to come is a giant: see `#pace`. */
+const GIANT = 8 * 1024 * 1024;
+/** Milliseconds that others may wait behind a giant whose client takes nothing. */
+const PATIENCE_WITH_GIANTS = 5000;
 
 export abstract class Link implements Swept {
   readonly node: Node;
@@ -94,7 +142,15 @@ export abstract class Link implements Swept {
   #spentSlots = 0;
   #spentSince = 0;
   #waiters: (() => void)[] = [];
-  #pausedFor: Receiver | null = null;
+  #pausedFor: Outbox | null = null;
+  #pausedAt = 0;
+  /** When the server last took something while bytes waited; 0: nothing waits. */
+  #stuckSince = 0;
+  #taken = 0;
+  /** Requests since the last token. */
+  #unchecked = 0;
+  #withheld: Withheld[] = [];
+  #withheldBytes = 0;
   #lastUse: number;
   #readyCallbacks: ((error: ProxyError | null) => void)[] = [];
   readonly #flushNow = (): void => { this.#scheduled = false; this.#flush(); };
@@ -122,6 +178,10 @@ export abstract class Link implements Swept {
    * Without it the oldest request gets the next reply.
    */
   protected tagOf?(bytes: Buffer, start: number, end: number): number;
+  /** How many bytes of the message being framed are known to be still to come. */
+  protected get owedBytes(): number { return 0; }
+  /** A question whose only right answer is known; null: the protocol has none. */
+  protected token(): { readonly request: Buffer; readonly reply: Buffer } | null { return null; }
   /** A message that answers no request, or a piece of one (`complete` false). Default: nobody wants it. */
   protected aside(_bytes: Buffer, _start: number, _end: number, _complete: boolean): void {
     this.fail('UPSTREAM_PROTOCOL', 'upstream sent a message that nobody asked for');
@@ -197,6 +257,7 @@ export abstract class Link implements Swept {
       && owner.apart !== true) {
       this.#counts[last]! += count;
       this.node.inflight += count;
+      this.#unchecked += count;
       return;
     }
     this.#push(owner, count, tag, now);
@@ -205,6 +266,7 @@ export abstract class Link implements Swept {
 
   #push(owner: Receiver, count: number, tag: number, now: number): void {
     this.node.inflight += count;
+    this.#unchecked += count;
     this.#lastUse = now;
     if (this.#length > this.#mask) this.#grow();
     const at = (this.#head + this.#length++) & this.#mask;
@@ -251,11 +313,44 @@ export abstract class Link implements Swept {
 
   #flush(): void {
     if (this.state !== 'open' || this.idleBytes) return;
+    if (this.options.integrity !== undefined && !this.own) this.#askToken();
     this.#wrote = true;
     if (this.#full.length === 0) this.#writeBatch(this.#batch!);
     else this.#writeAll();
     // A socket says by itself that it drained only when it was over a mark of its own, which may be higher than ours.
     if (this.#waiters.length > 0) this.socket.write(NOTHING, () => this.#drained());
+  }
+
+  #askToken(): void {
+    if (this.#unchecked < (this.options.integrity === 'strict' ? 1 : CHECK_EVERY)) return;
+    const token = this.token();
+    if (token === null) return;
+    this.#push(new Token(this, token.reply), 1, 0, this.engine.clock.now());
+    this.#unchecked = 0;
+    this.#setAside();
+    this.#full.push(token.request);
+    this.#fullBytes += token.request.length;
+  }
+
+  /** A token's answer came. */
+  checked(right: boolean): void {
+    if (!right) {
+      this.fail('UPSTREAM_PROTOCOL', 'replies are out of step with requests');
+      return;
+    }
+    const withheld = this.#withheld;
+    this.#withheld = [];
+    this.#withheldBytes = 0;
+    for (const { owner, bytes, complete, since, tag, whole } of withheld) {
+      owner.endsWhole = whole;
+      owner.receive(bytes, 0, bytes.length, complete, since, tag);
+    }
+  }
+
+  #withhold(owner: Receiver, bytes: Buffer, complete: number, since: number, tag: number, whole: boolean): void {
+    this.#withheld.push({ owner, bytes, complete, since, tag, whole });
+    this.#withheldBytes += bytes.length;
+    if (this.#withheldBytes > this.engine.limits.unsentClose) this.fail('UPSTREAM_BUSY', 'too much waits for an integrity check');
   }
 
   #writeBatch(batch: Buffer): void {
@@ -471,9 +566,13 @@ export abstract class Link implements Swept {
         this.#length--;
       }
     }
+    if (this.options.integrity === 'strict' && !this.own && !(owner instanceof Token) && owner !== this.#spent) {
+      this.#withhold(owner, Buffer.from(bytes.subarray(from, at)), complete, since, tag, whole);
+      return;
+    }
     owner.endsWhole = whole;
     owner.receive(bytes, from, at, complete, since, tag);
-    if (!whole && !this.own) this.#yield(owner);
+    this.#pace(owner, whole);
   }
 
   #takeGreetings(bytes: Buffer, start: number, end: number): number {
@@ -510,27 +609,65 @@ export abstract class Link implements Swept {
   /** Forgets a message that was framed in part. */
   protected abstract resetFrame(): void;
 
-  // Giant replies. A reply that is still coming when its client stops taking it would fill memory, and stopping the
-  // link would stop everybody. So new requests get another link, and this one waits for the client.
-  #yield(owner: Receiver): void {
+  // Who does not take replies as fast as they come. On a shared link nobody may hold up the others: a client's unsent
+  // bytes are limited, and that is all. But a giant reply, most of which is still to come, would always be over the
+  // limit: then new requests get another link, and this one waits for the client. An own link always waits.
+  #pace(owner: Receiver, whole: boolean): void {
     const { outbox } = owner;
-    if (outbox === null || outbox.pending < this.engine.limits.unsentPause * 4) return;
-    this.detached = true;
-    this.#pausedFor = owner;
+    if (outbox === null) return;
+    const { unsentPause } = this.engine.limits;
+    if (this.own) {
+      if (outbox.pending > unsentPause) this.pauseFor(outbox);
+    } else if (!whole && this.owedBytes > GIANT && outbox.pending > unsentPause * 4) {
+      this.detached = true;
+      this.pauseFor(outbox);
+    }
+  }
+
+  /** Reads nothing until what waits in the outbox has left. */
+  pauseFor(outbox: Outbox): void {
+    if (this.#pausedFor !== null || this.state === 'closed') return;
+    this.#pausedFor = outbox;
+    this.#pausedAt = this.engine.clock.now();
     this.socket.pause();
+    outbox.whenFlushed(() => this.#unpause());
   }
 
   #unpause(): void {
-    const owner = this.#pausedFor;
-    if (owner === null) return;
-    if (owner.outbox !== null && owner.outbox.pending > this.engine.limits.unsentPause) return;
     this.#pausedFor = null;
-    this.socket.resume();
+    if (this.state !== 'closed') this.socket.resume();
+  }
+
+  /** Others wait behind a giant whose client takes nothing: it is given up. */
+  #giveUpGiant(): void {
+    const owner = this.#owners[this.#head]!;
+    const count = this.#counts[this.#head]!;
+    this.#owners[this.#head] = this.#spent;
+    this.#spentSlots += count;
+    owner.failed(new ProxyError('CLIENT_SLOW'), count, true);
+    this.#unpause();
+  }
+
+  /** Whether bytes wait and the server has taken none of them for too long. */
+  #stuck(now: number): boolean {
+    const { sendTimeout = 0 } = this.options;
+    const { writableLength } = this.socket;
+    if (sendTimeout === 0 || writableLength === 0) {
+      this.#stuckSince = 0;
+      return false;
+    }
+    const taken = this.socket.bytesWritten - writableLength;
+    if (this.#stuckSince === 0 || taken !== this.#taken) {
+      this.#stuckSince = now;
+      this.#taken = taken;
+    }
+    return now - this.#stuckSince > sendTimeout;
   }
 
   /** Replies of answered requests arrived and were dropped in their place. */
   spentCame(count: number): void {
     this.#spentSlots -= count;
+    if (count > 0) this.engine.metrics.add(this.engine.lateReplies, count);
   }
 
   sweep(now: number): void {
@@ -538,7 +675,8 @@ export abstract class Link implements Swept {
       if (now > this.#connectDeadline) this.fail('CONNECT_TIMEOUT');
       return;
     }
-    if (this.#pausedFor !== null) this.#unpause();
+    if (this.#stuck(now)) return this.fail('UPSTREAM_TIMEOUT', 'upstream takes no requests');
+    if (this.#pausedFor !== null && !this.own && this.#length > 1 && now - this.#pausedAt > PATIENCE_WITH_GIANTS) this.#giveUpGiant();
     if (this.detached && this.idle && this.#pausedFor === null) return this.fail('DRAINED');
     const { replyTimeout } = this.options;
     if (replyTimeout === 0 || this.#length === 0 || this.#pausedFor !== null || this.patience === Infinity) return;
@@ -557,6 +695,7 @@ export abstract class Link implements Swept {
       this.#owners[at] = this.#spent;
       this.#spentSlots += count;
       if (this.#spentSince === 0) this.#spentSince = now;
+      this.engine.metrics.add(this.engine.timeouts, count);
       owner.failed(new ProxyError('UPSTREAM_TIMEOUT'), count, i === 0 && this.#partial);
     }
     const { spentSlots } = this.engine.limits;
@@ -579,6 +718,7 @@ export abstract class Link implements Swept {
     // A server that hangs still accepts connections: its silence counts, too.
     const unwell = early ? code !== 'DRAINED' && code !== 'UPSTREAM_HANDSHAKE' : code === 'UPSTREAM_TIMEOUT';
     if (unwell) this.node.health.failed(error);
+    this.engine.linkEnded(code, this.node.address, error);
     for (const then of this.#readyCallbacks.splice(0)) then(error);
     this.options.onClosed?.(this, error);
     const heir = unsent && this.#length > 0 && code !== 'UPSTREAM_HANDSHAKE' ? this.options.substitute?.(this) ?? null : null;
@@ -603,7 +743,8 @@ export abstract class Link implements Swept {
   }
 
   #failAll(error: ProxyError): void {
-    let started = this.#partial;
+    for (const { owner, complete } of this.#withheld.splice(0)) if (complete > 0) owner.failed(error, complete, false);
+    let started = this.#partial && this.options.integrity !== 'strict';
     for (; this.#length > 0; this.#length--) {
       const owner = this.#owners[this.#head]!;
       const count = this.#counts[this.#head]!;

@@ -20,6 +20,7 @@ export interface UpstreamConf {
   readonly scheme?: string;
   readonly tls?: { readonly verify?: boolean; readonly server_name?: string; readonly ca?: string; readonly client_cert?: string; readonly client_key?: string };
   readonly auth?: { readonly username?: string; readonly password: string };
+  readonly integrity?: 'off' | 'check' | 'strict';
 }
 
 export interface UpstreamOptions {
@@ -45,8 +46,11 @@ export class Upstream {
   readonly balancer: Balancer;
   readonly retries: number;
   /** Milliseconds; `read`, `idle` 0: never. */
-  readonly timeouts: { readonly connect: number; readonly read: number; readonly retry: number; readonly idle: number };
+  readonly timeouts: {
+    readonly connect: number; readonly send: number; readonly read: number; readonly retry: number; readonly idle: number;
+  };
   readonly keepalive: KeepalivePool;
+  readonly integrity: 'check' | 'strict' | undefined;
   readonly tls: ConnectionOptions | undefined;
   readonly #table: NodeTable;
   readonly #candidates: readonly Candidate[];
@@ -61,6 +65,7 @@ export class Upstream {
     this.retries = conf.retries ?? Math.max(0, this.#candidates.length - 1);
     this.timeouts = {
       connect: ms(conf.timeout?.connect) ?? limits.connectTimeout,
+      send: ms(conf.timeout?.send) ?? limits.requestTimeout,
       read: ms(conf.timeout?.read) ?? limits.requestTimeout,
       retry: ms(conf.retry_timeout) ?? 0,
       idle: ms(conf.timeout?.idle) ?? limits.clientIdle,
@@ -70,6 +75,7 @@ export class Upstream {
       idleTimeout: ms(conf.keepalive_pool?.idle_timeout) ?? 60_000,
       requests: conf.keepalive_pool?.requests ?? 1000,
     };
+    this.integrity = conf.integrity === 'off' ? undefined : conf.integrity;
     this.tls = conf.scheme === 'tls' ? tlsOptions(conf) : undefined;
   }
 
@@ -80,7 +86,7 @@ export class Upstream {
   /** What of the configuration decides how a connection is made: links are shared among upstreams that agree. */
   get connectionKey(): string {
     const { conf } = this;
-    return JSON.stringify([this.timeouts, conf.auth ?? null, conf.scheme === 'tls' ? conf.tls ?? {} : null]);
+    return JSON.stringify([this.timeouts, conf.auth ?? null, conf.scheme === 'tls' ? conf.tls ?? {} : null, this.integrity ?? null]);
   }
 
   close(): void {

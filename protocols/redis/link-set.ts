@@ -174,13 +174,15 @@ export class LinkSet {
   }
 
   #options(identity: Identity): RedisLinkOptions {
-    const { timeouts, tls } = this.#upstream;
+    const { timeouts, tls, integrity } = this.#upstream;
     return {
       node: this.node,
       engine: this.engine,
       identity,
       connectTimeout: timeouts.connect,
       replyTimeout: timeouts.read,
+      sendTimeout: timeouts.send,
+      ...(integrity === undefined ? {} : { integrity }),
       onNoAuth: () => { this.requiresAuth = true; },
       ...(tls === undefined ? {} : { tls: { ...this.node.serverName, ...tls } }),
     };

@@ -1,6 +1,7 @@
 // Redis' side of an upstream connection: which bytes are a reply, and what a link must say before it serves anybody.
+import { randomBytes } from 'node:crypto';
 import { ASIDE, GARBAGE, Link, MORE, REPLY, type LinkOptions } from '../../core/upstream/link.ts';
-import { encodeRequest } from './resp/encode.ts';
+import { bulk, encodeRequest } from './resp/encode.ts';
 import * as reply from './resp/scan-reply.ts';
 import { ReplyScanner } from './resp/scan-reply.ts';
 import type { RedisRequest } from './request.ts';
@@ -50,6 +51,15 @@ export class RedisLink extends Link {
 
   protected override get midMessage(): boolean {
     return this.#scanner.midMessage;
+  }
+
+  protected override get owedBytes(): number {
+    return this.#scanner.owed;
+  }
+
+  protected override token(): { request: Buffer; reply: Buffer } {
+    const token = randomBytes(16).toString('hex');
+    return { request: encodeRequest(['ECHO', token]), reply: bulk(token) };
   }
 
   protected override resetFrame(): void {

@@ -698,7 +698,10 @@ export class RedisSession extends Session {
 
   /** A message that answers no request, from the own link. */
   pushed(bytes: Buffer, start: number, end: number, complete: boolean): void {
-    if (!this.closed) this.passAside(bytes, start, end, complete);
+    if (this.closed) return;
+    this.passAside(bytes, start, end, complete);
+    // The server has limits of its own for a subscriber that does not keep up, and applies them when we wait.
+    if (this.outbox.pending > this.engine.limits.unsentPause) this.own.link?.pauseFor(this.outbox);
   }
 
   protected override observe(request: Request): void {

@@ -20,6 +20,7 @@ export interface UpstreamValue {
     readonly client_cert?: string; readonly client_key?: string;
   };
   readonly auth?: { readonly username?: string; readonly password: string };
+  readonly integrity?: 'off' | 'check' | 'strict';
 }
 
 export interface NodeValue {
@@ -138,6 +139,12 @@ export const upstreamSchema: JsonSchema = {
       },
     },
     scheme: { type: 'string', enum: ['tcp', 'tls'], description: 'Plain (default) or TLS.' },
+    integrity: {
+      type: 'string', enum: ['off', 'check', 'strict'],
+      description: 'Whether shared connections prove that replies are in step with requests, by a random token among '
+        + 'them. `check`: one in 64 requests, the connection is closed on a mismatch. `strict`: replies reach '
+        + 'clients only when the token behind them came back.',
+    },
     tls: tlsSchema,
     auth: {
       type: 'object', additionalProperties: false, required: ['password'],

@@ -35,6 +35,11 @@ export class ReplyScanner {
     return this.#started;
   }
 
+  /** Bytes of the bulk that is being passed on that are still to come. */
+  get owed(): number {
+    return this.#owed;
+  }
+
   reset(): void {
     this.#owed = 0;
     this.#depth = 0;
