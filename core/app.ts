@@ -85,12 +85,14 @@ export async function startApp(options: AppOptions): Promise<App> {
 
     const store = container.resolve(STORE);
     closers.push(() => store.close());
-    const references = referencesOf(registry, () => config.config);
+    // The file is checked before the two are one configuration.
+    let merged: MergedConfig | null = null;
+    const references = referencesOf(registry, () => (merged ?? store).config);
     const report = (event: ConfigEvent): void => log[event.level]({ code: event.code }, event.text);
     const file = settings.resources === undefined ? null
       : await FileSource.open({ path: settings.resources, references, environment, report });
     if (file !== null) closers.push(() => file.close());
-    const config = new MergedConfig(store, file ?? nothing, report);
+    const config = merged = new MergedConfig(store, file ?? nothing, report);
     closers.push(() => config.close());
 
     const plane = container.resolve(PLANE);

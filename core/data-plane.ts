@@ -174,6 +174,8 @@ export class DataPlane {
     }
     for (const [key, status] of this.#failed) if (!wanted.has(status.port)) this.#failed.delete(key);
     for (const port of wanted) {
+      // At the start the settings' own listeners are opened after the routes are built.
+      if (this.#options.settings.listeners.some((listener) => listener.port === port)) continue;
       if ([...this.#open.values()].some(({ status }) => status.port === port)) continue;
       const outside = !allowed.open || port < first || port > last;
       const status: ListenerStatus = { address: allowed.address, port, tls: false, origin: 'route', error: null };
