@@ -13,6 +13,7 @@ import { ProxyError } from './errors.ts';
 import { builtIn, Loader, type ModuleFolder } from './loader.ts';
 import { LocalPlane, type RunningPlane } from './local-plane.ts';
 import type { Logger } from './log.ts';
+import { mergeSnapshots, Metrics } from './metrics.ts';
 import { ModuleWatch } from './module-watch.ts';
 import type { Rejection } from './plane.ts';
 import type { EmbeddedServer } from './protocol.ts';
@@ -59,7 +60,9 @@ export async function startApp(options: AppOptions): Promise<App> {
   const upstream = defaultUpstream(environment);
   const container = rootContainer.createChildContainer();
   const workers = settings.workers === 'auto' ? availableParallelism() : settings.workers;
-  register(container, options, upstream, workers);
+  // What this thread counts itself; the workers have their own.
+  const metrics = new Metrics();
+  register(container, options, upstream, workers, metrics);
   options.prepare?.(container);
 
   const registry = container.resolve(REGISTRY);
@@ -107,8 +110,11 @@ export async function startApp(options: AppOptions): Promise<App> {
       log.error({ code: 'INTERNAL', err: cause }, 'a configuration could not be applied');
     })));
 
-    const modules = new ModuleWatch({ folders: folders.filter(({ path }) => !builtIn.some((each) => each.path === path)), loader, plane, log,
-      onReloaded: async () => { await file?.reload(); } });
+    const modules = new ModuleWatch({
+      folders: folders.filter(({ path }) => !builtIn.some((each) => each.path === path)),
+      loader, plane, log, metrics,
+      onReloaded: async () => { await file?.reload(); },
+    });
     closers.push(() => modules.close());
 
     const admin = await createAdmin({
@@ -117,7 +123,12 @@ export async function startApp(options: AppOptions): Promise<App> {
       store,
       config,
       references,
-      plane: { apply: (next) => applied.apply(next), status: () => plane.status(), metrics: () => plane.metrics() },
+      plane: {
+        apply: (next) => applied.apply(next),
+        // A file that fails in this thread never reaches a worker: this thread's loader knows all.
+        status: async () => (await plane.status()).map((each) => ({ ...each, modules: loader.modules })),
+        metrics: async () => mergeSnapshots([await plane.metrics(), metrics.snapshot()]),
+      },
       registry: {
         plugins: () => [...registry.plugins.values()].map(({ value }) => value),
         protocols: () => [...registry.protocols.values()].map(({ value }) => value),
@@ -152,7 +163,7 @@ export async function startApp(options: AppOptions): Promise<App> {
   }
 }
 
-function register(container: DependencyContainer, options: AppOptions, upstream: UpstreamValue, workers: number): void {
+function register(container: DependencyContainer, options: AppOptions, upstream: UpstreamValue, workers: number, metrics: Metrics): void {
   const { settings, log } = options;
   const windows = SharedWindows.allocate();
   container.register(REGISTRY, { useFactory: instanceCachingFactory(() => new Registry()) });
@@ -162,7 +173,7 @@ function register(container: DependencyContainer, options: AppOptions, upstream:
   });
   container.register(PLANE, {
     useFactory: instanceCachingFactory((c): RunningPlane => {
-      if (workers > 1) return new Workers({ settings, log, windows, workers, upstream });
+      if (workers > 1) return new Workers({ settings, log, windows, workers, upstream, metrics });
       // One worker needs no thread of its own.
       return new LocalPlane(new DataPlane({
         settings, log, registry: c.resolve(REGISTRY), loader: c.resolve(LOADER), windows, worker: 0, workers: 1, upstream,

@@ -52,6 +52,8 @@ export class DataPlane {
   readonly #open = new Map<string, Open>();
   readonly #failed = new Map<string, ListenerStatus>();
   #revision = 0;
+  /** Resources that could not be put to use. */
+  #rejected: ReadonlySet<string> = new Set();
   #draining = false;
   #applying: Promise<unknown> = Promise.resolve();
 
@@ -94,7 +96,7 @@ export class DataPlane {
   /** Builds and swaps; answers when listeners that routes ask for are open, too. Calls queue up. */
   apply(config: Config, embedded: ReadonlyMap<string, string>): Promise<readonly Rejection[]> {
     const run = async (): Promise<readonly Rejection[]> => {
-      const rejections = [...this.routes.apply(config, embedded)];
+      const rejections = [...this.#taken(this.routes.apply(config, embedded))];
       this.#revision = config.revision;
       await this.#followPorts();
       return rejections;
@@ -106,10 +108,21 @@ export class DataPlane {
 
   /** A plugin or protocol file changed. Null: it serves; a text: the old code goes on. */
   async loadModule(kind: ModuleKind, file: string, generation: number): Promise<string | null> {
-    const error = await this.#options.loader.load(kind, file, generation);
+    const { loader } = this.#options;
+    const error = await loader.load(kind, file, generation);
     if (error !== null) return error;
-    const rejections = this.routes.refresh();
-    return rejections.length === 0 ? null : rejections.map(({ id, text }) => `route ${id}: ${text}`).join('; ');
+    const before = this.#rejected;
+    const rejections = this.#taken(this.routes.refresh()).filter((each) => !before.has(nameOf(each)));
+    if (rejections.length === 0) return null;
+    // Routes that it does not suit keep their plans; the others must not run other code than they do.
+    loader.undo(file);
+    this.#taken(this.routes.refresh());
+    return rejections.map(({ id, text }) => `route ${id}: ${text}`).join('; ');
+  }
+
+  #taken(rejections: readonly Rejection[]): readonly Rejection[] {
+    this.#rejected = new Set(rejections.map(nameOf));
+    return rejections;
   }
 
   status(): PlaneStatus {
@@ -218,3 +231,6 @@ export class DataPlane {
   }
 }
 
+function nameOf({ kind, id }: Rejection): string {
+  return `${kind} ${id}`;
+}

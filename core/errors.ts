@@ -42,6 +42,7 @@ const failures = {
   TOO_MANY_CONNECTIONS: { source: 'downstream', text: 'max number of clients reached' },
   MEMORY_LIMIT: { source: 'internal', text: 'memory limit reached' },
   CONNECTION_REFUSED: { source: 'plugin', text: 'connection refused by a plugin' },
+  TLS_UNVERIFIED: { source: 'config', text: 'the certificate of a node is not checked' },
   TLS_FAILED: { source: 'downstream', text: 'TLS handshake failed' },
   REPLY_CUT: { source: 'upstream', text: 'upstream ended in the middle of a reply' },
   ROUTE_REMOVED: { source: 'config', text: 'the route was removed' },

@@ -6,8 +6,11 @@ import { Connection, type Origin } from './connection.ts';
 import type { Engine } from './engine.ts';
 import { ProxyError, type ErrorCode } from './errors.ts';
 import { adoptAccepted, readData } from './inlet.ts';
+import { ran } from './last-plugin.ts';
+import type { Place } from './plan.ts';
 import type { Protocol } from './protocol.ts';
 import type { Route } from './route.ts';
+import type { Session } from './session.ts';
 
 export interface ListenerOptions {
   readonly address: string;
@@ -72,7 +75,9 @@ export class PortListener {
         SNICallback: (name, done) => done(null, certificates.for(name)),
         ...certificates.fallback,
       }, (socket) => this.#accepted(socket, serverName(socket)));
-      server.on('tlsClientError', (cause) => {
+      server.on('tlsClientError', (cause, socket) => {
+        // Node leaves it open, also after its handshake took too long.
+        socket.destroy();
         options.engine.connectionEnded('TLS_FAILED', '', '');
         options.engine.log.debug({ code: 'TLS_FAILED', err: cause }, 'TLS handshake failed');
       });
@@ -150,7 +155,7 @@ export class PortListener {
       session.opened();
       return;
     }
-    void runConnectHooks(plan.connect, session).then((refused) => {
+    void runConnectHooks(plan.connect, session, engine.limits.requestTimeout).then((refused) => {
       if (session.closed) return;
       if (refused === null) {
         connection.resume();
@@ -182,13 +187,14 @@ export class PortListener {
   }
 }
 
-async function runConnectHooks(
-  places: readonly { readonly hooks: { connect?(session: unknown): void | Promise<void> }; readonly report: (code: ErrorCode, cause: unknown) => void }[],
-  session: unknown,
-): Promise<ProxyError | null> {
-  for (const { hooks, report } of places) {
+async function runConnectHooks(places: readonly Place[], session: Session, longest: number): Promise<ProxyError | null> {
+  for (const { hooks, mark, report } of places) {
+    ran(mark);
     try {
-      await hooks.connect!(session);
+      const wait = hooks.connect!(session);
+      if (wait === undefined || await inTime(wait, hooks.maxWait ?? longest, session)) continue;
+      report('PLUGIN_TIMEOUT', undefined);
+      return new ProxyError('PLUGIN_TIMEOUT');
     } catch (cause) {
       if (cause instanceof ProxyError) return cause;
       // A gate that broke stays shut.
@@ -197,6 +203,22 @@ async function runConnectHooks(
     }
   }
   return null;
+}
+
+/** Whether it resolved before the time was over. True also when the client went: there is nobody left to refuse. */
+function inTime(wait: Promise<void>, longest: number, session: Session): Promise<boolean> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => resolve(false), longest);
+    const end = (): void => {
+      clearTimeout(timer);
+      resolve(true);
+    };
+    session.onClose(end);
+    wait.then(end, (cause: unknown) => {
+      clearTimeout(timer);
+      reject(cause);
+    });
+  });
 }
 
 /** IPv4 clients of an IPv6 socket are named as what they are. */

@@ -7,7 +7,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import type { ModuleStatus } from './plane.ts';
 import type { Plugin } from './plugin.ts';
 import type { Protocol } from './protocol.ts';
-import type { Registry } from './registry.ts';
+import type { Registered, Registry } from './registry.ts';
 
 export type ModuleKind = 'plugin' | 'protocol';
 
@@ -71,6 +71,8 @@ export function isModuleFile(path: string): boolean {
 export class Loader {
   readonly #registry: Registry;
   readonly #status = new Map<string, ModuleStatus>();
+  /** By file: puts back what its last load replaced. */
+  readonly #undo = new Map<string, () => void>();
 
   constructor(registry: Registry) {
     this.#registry = registry;
@@ -111,6 +113,19 @@ export class Loader {
     if (before !== undefined) this.#status.set(file, { ...before, error });
   }
 
+  /** What the file exported before its last load serves again. */
+  undo(file: string): void {
+    this.#undo.get(file)?.();
+    this.#undo.delete(file);
+  }
+
+  #replacing<T>(map: Map<string, Registered<T>>, name: string, file: string, generation: number): void {
+    const before = map.get(name);
+    // The same generation: this thread loads it for itself after it loaded it to see whether it is good.
+    if (before === undefined || before.generation === generation) return;
+    this.#undo.set(file, () => { map.set(name, before); });
+  }
+
   /** The file is gone: what it exported serves on where it is configured, until a restart. */
   forget(file: string): void {
     const before = this.#status.get(file);
@@ -122,6 +137,7 @@ export class Loader {
     need(value, 'plugin', { name: 'string', priority: 'number', schema: 'object', setup: 'function' });
     if (Object.hasOwn(plugin.schema['properties'] as object ?? {}, '_meta')) throw new Error('schema: found forbidden property _meta');
     this.#unclaimed(this.#registry.plugins.get(plugin.name)?.file, plugin.name, file);
+    this.#replacing(this.#registry.plugins, plugin.name, file, generation);
     this.#registry.addPlugin(plugin, file, generation);
     return plugin.name;
   }
@@ -130,6 +146,7 @@ export class Loader {
     const protocol = value as Protocol;
     need(value, 'protocol', { name: 'string', schema: 'object', door: 'object', backend: 'function' });
     this.#unclaimed(this.#registry.protocols.get(protocol.name)?.file, protocol.name, file);
+    this.#replacing(this.#registry.protocols, protocol.name, file, generation);
     this.#registry.addProtocol(protocol, file, generation);
     return protocol.name;
   }

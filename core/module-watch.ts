@@ -4,12 +4,15 @@ import { watch, type FSWatcher } from 'chokidar';
 import { isModuleFile, moduleFiles, type Loader, type ModuleFolder, type ModuleKind } from './loader.ts';
 import type { RunningPlane } from './local-plane.ts';
 import type { Logger } from './log.ts';
+import type { Metrics } from './metrics.ts';
 
 export interface ModuleWatchOptions {
   readonly folders: readonly ModuleFolder[];
   readonly loader: Loader;
   readonly plane: RunningPlane;
   readonly log: Logger;
+  /** Of the main thread. */
+  readonly metrics: Metrics;
   /** Configuration that was refused may have become right. */
   readonly onReloaded: () => Promise<void>;
 }
@@ -20,17 +23,23 @@ const quiet = 100;
 export class ModuleWatch {
   readonly #options: ModuleWatchOptions;
   readonly #watcher: FSWatcher | null;
+  readonly #failures: number;
   readonly #timers = new Map<string, NodeJS.Timeout>();
   #generation = 1;
+  #ready = false;
   #work: Promise<void> = Promise.resolve();
 
   constructor(options: ModuleWatchOptions) {
     this.#options = options;
+    this.#failures = options.metrics.counter(
+      'millrace_module_failures_total', 'Plugin and protocol files that could not be loaded.');
+    options.metrics.add(this.#failures, options.loader.modules.filter(({ error }) => error !== null).length);
     if (options.folders.length === 0) {
       this.#watcher = null;
       return;
     }
-    this.#watcher = watch(options.folders.map(({ path }) => path), { ignoreInitial: true, depth: 2 });
+    this.#watcher = watch(options.folders.map(({ path }) => path), { depth: 2 });
+    this.#watcher.once('ready', () => { this.#ready = true; });
     this.#watcher.on('all', (event, path) => this.#changed(event, path));
     this.#watcher.on('error', (cause) => options.log.error({ code: 'MODULE_FAILED', err: cause }, 'watching modules'));
   }
@@ -45,6 +54,8 @@ export class ModuleWatch {
     if (event !== 'add' && event !== 'change' && event !== 'unlink') return;
     const found = this.#moduleOf(path);
     if (found === null) return;
+    // What is there already was loaded before; what was saved while the folders were being read was not.
+    if (!this.#ready && event === 'add' && this.#isLoaded(found.file)) return;
     clearTimeout(this.#timers.get(found.file));
     this.#timers.set(found.file, setTimeout(() => {
       this.#timers.delete(found.file);
@@ -52,6 +63,10 @@ export class ModuleWatch {
         this.#options.log.error({ code: 'MODULE_FAILED', err: cause, file: found.file }, 'reloading a module');
       });
     }, quiet));
+  }
+
+  #isLoaded(file: string): boolean {
+    return this.#options.loader.modules.some((each) => each.file === file);
   }
 
   /** The module that a file is, or belongs to: what lies in a folder beside or below it is loaded along with it. */
@@ -75,7 +90,11 @@ export class ModuleWatch {
     const error = await loader.load(kind, file, generation);
     const failed = error ?? await plane.loadModule(kind, file, generation);
     if (failed !== null) {
-      if (error === null) loader.failed(file, failed);
+      if (error === null) {
+        loader.undo(file);
+        loader.failed(file, failed);
+      }
+      this.#options.metrics.add(this.#failures, 1);
       log.error({ code: 'MODULE_FAILED', file, text: failed }, 'a module could not be reloaded; the old code goes on serving');
       return;
     }

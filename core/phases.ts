@@ -1,5 +1,6 @@
 // The whole asynchronous machinery: hooks run in order and synchronously, unless one hands back a promise.
 import { ProxyError } from './errors.ts';
+import { ran } from './last-plugin.ts';
 import type { Plan, RequestHook } from './plan.ts';
 import type { Request } from './request.ts';
 
@@ -11,6 +12,7 @@ export function runRequestHooks(hooks: readonly RequestHook[], request: Request)
   for (let i = 0; i < hooks.length; i++) {
     const hook = hooks[i]!;
     let wait: void | Promise<void>;
+    ran(hook.mark);
     try {
       wait = hook.run(request);
     } catch (cause) {
@@ -27,6 +29,7 @@ async function resume(hooks: readonly RequestHook[], at: number, request: Reques
   await settleBy(wait, hooks[at]!, request);
   for (let i = at + 1; i < hooks.length && !request.settled && !request.session.closed; i++) {
     const hook = hooks[i]!;
+    ran(hook.mark);
     try {
       const next = hook.run(request);
       if (next !== undefined) await settleBy(next, hook, request);
@@ -77,6 +80,7 @@ export function isObserved(plan: Plan, request: Request): boolean {
     if (observer.select === null) {
       wanted = true;
     } else {
+      ran(observer.mark);
       try {
         if (observer.select(request)) {
           wanted = true;
@@ -97,6 +101,7 @@ export function runResponseHooks(plan: Plan, request: Request): void {
   for (let i = 0; i < observers.length; i++) {
     const observer = observers[i]!;
     if ((request.skipped & observer.bit) !== 0) continue;
+    ran(observer.mark);
     try {
       observer.response!(request);
     } catch (cause) {
@@ -111,6 +116,7 @@ export function runLogHooks(plan: Plan, request: Request): void {
   for (let i = 0; i < observers.length; i++) {
     const observer = observers[i]!;
     if ((request.skipped & observer.bit) !== 0) continue;
+    ran(observer.mark);
     try {
       observer.log!(request);
     } catch (cause) {

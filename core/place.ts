@@ -3,6 +3,7 @@ import type { StreamRouteValue } from './config/schemas/stream-route.ts';
 import type { Engine } from './engine.ts';
 import { ProxyError, type ErrorCode } from './errors.ts';
 import { compileExpression } from './expression.ts';
+import { markOf, ran } from './last-plugin.ts';
 import type { Place, Report } from './plan.ts';
 import type { Client, Hooks, Plugin, PluginContext } from './plugin.ts';
 import type { Protocol } from './protocol.ts';
@@ -48,7 +49,7 @@ export class PlaceBuilder {
       for (const place of protocol.places?.(protocolConf) ?? []) {
         places.push({
           plugin: place.name, version: '', priority: place.priority, hooks: place.hooks,
-          ...this.#bookkeeping(place.name, routeId, []),
+          ...this.#bookkeeping(place.name, routeId, [], markOf(place.name, routeId)),
         });
       }
       places.sort((a, b) => b.priority - a.priority || (a.plugin < b.plugin ? -1 : 1));
@@ -75,6 +76,8 @@ export class PlaceBuilder {
     }
     let hooks: Hooks;
     const series: number[] = [];
+    const mark = markOf(name, routeId);
+    ran(mark);
     try {
       hooks = plugin.setup(own, this.#context(plugin, routeId, protocol, metadata, series));
     } catch (cause) {
@@ -85,13 +88,16 @@ export class PlaceBuilder {
       version: plugin.version ?? '',
       priority: meta.priority ?? plugin.priority,
       hooks: narrowed(hooks, meta),
-      ...this.#bookkeeping(name, routeId, series),
+      ...this.#bookkeeping(name, routeId, series, mark),
     };
   }
 
-  #bookkeeping(plugin: string, route: string, series: number[]): Pick<Place, 'report' | 'release'> {
+  #bookkeeping(
+    plugin: string, route: string, series: number[], mark: number,
+  ): Pick<Place, 'mark' | 'report' | 'release'> {
     const { metrics } = this.#options.engine;
     return {
+      mark,
       report: this.#reporter(plugin, route, series),
       release: () => { for (const index of series.splice(0)) metrics.release(index); },
     };

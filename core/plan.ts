@@ -15,6 +15,8 @@ export interface Place {
   readonly version: string;
   readonly priority: number;
   readonly hooks: Hooks;
+  /** Of `last-plugin.ts`. */
+  readonly mark: number;
   /** Says in the log, at a limited rate, that a hook failed. */
   readonly report: Report;
   /** Its series go. Called after its hooks were closed. */
@@ -24,6 +26,7 @@ export interface Place {
 export interface RequestHook {
   readonly run: (request: Request) => void | Promise<void>;
   readonly maxWait: number;
+  readonly mark: number;
   readonly report: Report;
 }
 
@@ -33,6 +36,7 @@ export interface Observer {
   readonly log: ((request: Request) => void) | null;
   /** Its bit in `request.skipped`. */
   readonly bit: number;
+  readonly mark: number;
   readonly report: Report;
 }
 
@@ -70,6 +74,7 @@ export class Plan {
     this.request = filled(places.filter((place) => place.hooks.request !== undefined).map((place) => ({
       run: place.hooks.request!.bind(place.hooks),
       maxWait: place.hooks.maxWait ?? options.requestTimeout,
+      mark: place.mark,
       report: place.report,
     })));
     const observers = places
@@ -134,6 +139,7 @@ function observer(place: Place, index: number): Observer {
     log: hooks.log === undefined ? null : hooks.log.bind(hooks),
     // 31 places per route are plenty; a later one is always called.
     bit: index < 31 ? 1 << index : 0,
+    mark: place.mark,
     report: place.report,
   };
 }

@@ -211,6 +211,9 @@ export class Routes {
       if (upstream === null) return null;
       const made = new Upstream({ conf: upstream, table: this.#options.nodes, limits: engine.limits, defaultPort, id: upstreamId });
       opened.push(made);
+      if (upstream.scheme === 'tls' && upstream.tls?.verify === false) {
+        engine.log.warn({ code: 'TLS_UNVERIFIED', route: id }, 'upstream.tls.verify is false: anybody may pose as the node');
+      }
       return made;
     };
     let places: readonly Place[] = [];

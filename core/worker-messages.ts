@@ -7,6 +7,8 @@ import type { Settings } from './settings.ts';
 export interface WorkerData {
   readonly settings: Settings;
   readonly windows: SharedArrayBuffer;
+  /** One Int32: see last-plugin.ts. */
+  readonly lastPlugin: SharedArrayBuffer;
   readonly worker: number;
   readonly workers: number;
   readonly upstream: UpstreamValue;
@@ -25,6 +27,12 @@ export type Call =
 export interface CallMessage {
   readonly number: number;
   readonly call: Call;
+}
+
+/** Unasked: what a mark in `lastPlugin` stands for. */
+export interface MarkMessage {
+  readonly mark: number;
+  readonly name: string;
 }
 
 export interface AnswerMessage {

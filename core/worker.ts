@@ -2,12 +2,14 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { DataPlane } from './data-plane.ts';
 import { ProxyError } from './errors.ts';
+import { watchLastPlugin } from './last-plugin.ts';
 import { builtIn, Loader } from './loader.ts';
 import { createLogger } from './log.ts';
 import { Registry } from './registry.ts';
-import type { AnswerMessage, Call, CallMessage, WorkerData } from './worker-messages.ts';
+import type { AnswerMessage, Call, CallMessage, MarkMessage, WorkerData } from './worker-messages.ts';
 
-const { settings, windows, worker, workers, upstream } = workerData as WorkerData;
+const { settings, windows, lastPlugin, worker, workers, upstream } = workerData as WorkerData;
+watchLastPlugin(lastPlugin, (mark, name) => parentPort!.postMessage({ mark, name } satisfies MarkMessage));
 const { log, reopen } = createLogger(settings.log);
 const registry = new Registry();
 const loader = new Loader(registry);
@@ -18,6 +20,16 @@ const folders = [
 ];
 const loading = loader.loadAll(folders);
 const plane = new DataPlane({ settings, log: log.child({ worker }), registry, loader, windows, worker, workers, upstream });
+
+// Nobody knows what state it is in: others take its clients, and it ends, but not in the middle of answers.
+let ending = false;
+process.on('uncaughtException', (error) => {
+  log.fatal({ code: 'WORKER_LOST', worker, err: error }, 'uncaught error; this worker ends and is replaced');
+  if (ending) return;
+  ending = true;
+  const end = (): void => process.exit(1);
+  plane.drain(Math.min(5, settings.drain_timeout_s) * 1000).then(end, end);
+});
 
 async function answer(call: Call): Promise<unknown> {
   await loading;

@@ -9,10 +9,10 @@ import { ProxyError, type ErrorCode } from './errors.ts';
 import type { ModuleKind } from './loader.ts';
 import type { RunningPlane } from './local-plane.ts';
 import type { Logger } from './log.ts';
-import { mergeSnapshots, type MetricsSnapshot } from './metrics.ts';
+import { mergeSnapshots, type Metrics, type MetricsSnapshot } from './metrics.ts';
 import type { PlaneStatus, Rejection } from './plane.ts';
 import type { Settings } from './settings.ts';
-import type { AnswerMessage, Call, WorkerData } from './worker-messages.ts';
+import type { AnswerMessage, Call, MarkMessage, WorkerData } from './worker-messages.ts';
 
 export interface WorkersOptions {
   readonly settings: Settings;
@@ -20,6 +20,8 @@ export interface WorkersOptions {
   readonly windows: SharedArrayBuffer;
   readonly workers: number;
   readonly upstream: UpstreamValue;
+  /** Of the main thread: replaced workers are counted here. */
+  readonly metrics: Metrics;
   /** A worker that is silent for so many ms is replaced; default 5000. */
   readonly silence?: number;
 }
@@ -37,6 +39,9 @@ export class Workers implements RunningPlane {
   readonly #options: WorkersOptions;
   readonly #members: Member[];
   readonly #beat: NodeJS.Timeout;
+  readonly #replaced: number;
+  /** What workers had counted that are gone: totals must not go back. */
+  #past: MetricsSnapshot = [];
   #embedded: ReadonlyMap<string, string> = new Map();
   #config: Config | null = null;
   #listening = false;
@@ -46,10 +51,18 @@ export class Workers implements RunningPlane {
   constructor(options: WorkersOptions) {
     this.#options = options;
     this.#members = Array.from({ length: options.workers }, (_, index) => new Member(options, index, (member) => this.#lost(member)));
+    const { metrics } = options;
+    this.#replaced = metrics.counter('millrace_workers_replaced_total', 'Workers that ended or hung and were replaced.');
     const silence = options.silence ?? 5000;
+    const every = Math.min(1000, silence / 2);
+    let last = performance.now();
     this.#beat = setInterval(() => {
-      for (const member of this.#members) member.beat(silence);
-    }, Math.min(1000, silence / 2));
+      const now = performance.now();
+      // Where this thread was held up itself, answers lie unread: nobody is judged by that.
+      const judging = now - last < every + 500;
+      last = now;
+      for (const member of this.#members) member.beat(judging ? silence : Infinity);
+    }, every);
     this.#beat.unref();
   }
 
@@ -64,7 +77,7 @@ export class Workers implements RunningPlane {
 
   async apply(config: Config): Promise<readonly Rejection[]> {
     this.#config = config;
-    const results = await this.#all({ name: 'apply', config, embedded: this.#embedded }) as (readonly Rejection[])[];
+    const results = await this.#running({ name: 'apply', config, embedded: this.#embedded }) as (readonly Rejection[])[];
     const seen = new Map<string, Rejection>();
     for (const each of results.flat()) seen.set(`${each.kind} ${each.id}`, each);
     return [...seen.values()];
@@ -72,7 +85,7 @@ export class Workers implements RunningPlane {
 
   async loadModule(kind: ModuleKind, file: string, generation: number): Promise<string | null> {
     this.#modules = [...this.#modules.filter((each) => each.file !== file), { kind, file, generation }];
-    const results = await this.#all({ name: 'loadModule', kind, file, generation }) as (string | null)[];
+    const results = await this.#running({ name: 'loadModule', kind, file, generation }) as (string | null)[];
     return results.find((text) => text !== null) ?? null;
   }
 
@@ -81,7 +94,8 @@ export class Workers implements RunningPlane {
   }
 
   async metrics(): Promise<MetricsSnapshot> {
-    return mergeSnapshots((await this.#read({ name: 'metrics' })) as MetricsSnapshot[]);
+    const snapshots = await Promise.all(this.#members.map((member) => member.metrics()));
+    return mergeSnapshots([this.#past, ...snapshots]);
   }
 
   reopen(): void {
@@ -99,6 +113,23 @@ export class Workers implements RunningPlane {
     return Promise.all(this.#members.map((member) => member.call(call)));
   }
 
+  /**
+   * Answers of all workers. One that is lost meanwhile, or being replaced, is left out: it takes clients again only
+   * after it was told the newest of everything. At the start there is no excuse.
+   */
+  async #running(call: Call): Promise<unknown[]> {
+    if (!this.#listening) return this.#all(call);
+    const answers = await Promise.all(this.#members.map(async (member) => {
+      try {
+        return { value: await member.call(call) };
+      } catch (cause) {
+        if (cause instanceof ProxyError && cause.code === 'WORKER_LOST') return null;
+        throw cause;
+      }
+    }));
+    return answers.filter((each) => each !== null).map(({ value }) => value);
+  }
+
   /** Answers of those that answer. */
   async #read(call: Call): Promise<unknown[]> {
     const results = await Promise.allSettled(this.#members.map((member) => member.call(call, readTimeout)));
@@ -108,13 +139,21 @@ export class Workers implements RunningPlane {
   /** Starts a new thread in its place, later each time, and tells it what the others run. */
   #lost(member: Member): void {
     if (this.#draining) return;
+    const { log, metrics } = this.#options;
     const wait = Math.min(longestBackoff, 100 * 2 ** member.losses);
     member.losses++;
+    metrics.add(this.#replaced, 1);
+    this.#past = mergeSnapshots([this.#past, member.takeTotals()]);
+    log.error({ code: 'WORKER_LOST', worker: member.index, last_plugin: member.lastPlugin }, `a worker ended; a new one starts in ${wait} ms`);
     const timer = setTimeout(() => {
       if (this.#draining) return;
       member.start();
-      void this.#bringUp(member).catch((cause: unknown) => {
-        this.#options.log.error({ code: 'WORKER_LOST', worker: member.index, err: cause }, 'a worker could not be brought up');
+      this.#bringUp(member).then(() => {
+        log.info({ code: 'WORKER_STARTED', worker: member.index }, 'a worker was replaced');
+      }, (cause: unknown) => {
+        log.error({ code: 'WORKER_LOST', worker: member.index, err: cause }, 'a worker could not be brought up');
+        // Half a worker is none: it is started again, later.
+        member.stop();
       });
     }, wait);
     timer.unref();
@@ -134,6 +173,9 @@ class Member {
   readonly #onLost: (member: Member) => void;
   #thread: Worker;
   readonly #waiting = new Map<number, Waiting>();
+  readonly #lastPlugin = new SharedArrayBuffer(4);
+  readonly #marks = new Map<number, string>();
+  #lastMetrics: MetricsSnapshot = [];
   #number = 0;
   #lastAnswer = performance.now();
   #upSince = performance.now();
@@ -154,16 +196,45 @@ class Member {
   #spawn(): Worker {
     const { settings, windows, workers, upstream } = this.#options;
     const here = fileURLToPath(import.meta.url);
-    const data: WorkerData = { settings, windows, worker: this.index, workers, upstream };
+    const data: WorkerData = { settings, windows, lastPlugin: this.#lastPlugin, worker: this.index, workers, upstream };
     const thread = new Worker(new URL(`worker${extname(here)}`, import.meta.url), { workerData: data });
     this.#lastAnswer = this.#upSince = performance.now();
-    thread.on('message', (message: AnswerMessage) => this.#answered(message));
+    this.#marks.clear();
+    new Int32Array(this.#lastPlugin)[0] = 0;
+    thread.on('message', (message: AnswerMessage | MarkMessage) => {
+      if ('mark' in message) this.#marks.set(message.mark, message.name);
+      else this.#answered(message);
+    });
     thread.on('error', (cause) => this.#options.log.error({ code: 'WORKER_LOST', worker: this.index, err: cause }, 'a worker failed'));
     thread.on('exit', () => this.#exited(thread));
     return thread;
   }
 
+  /** Whose hook ran last, for a thread that hangs or ended: `<plugin> of route <id>`. */
+  get lastPlugin(): string | undefined {
+    return this.#marks.get(new Int32Array(this.#lastPlugin)[0]!);
+  }
+
+  /** Its counters; those that it told last when it does not answer. */
+  async metrics(): Promise<MetricsSnapshot> {
+    try {
+      this.#lastMetrics = await this.call({ name: 'metrics' }, readTimeout) as MetricsSnapshot;
+    } catch {
+      // It hangs or is being replaced.
+    }
+    return this.#lastMetrics;
+  }
+
+  /** What it had counted for good; gauges of a thread that is gone mean nothing. */
+  takeTotals(): MetricsSnapshot {
+    const totals = this.#lastMetrics.filter(({ type }) => type !== 'gauge');
+    this.#lastMetrics = [];
+    return totals;
+  }
+
+  /** Rejects with WORKER_LOST when the thread is not running or ends before it answered. */
   call(call: Call, timeout = 0): Promise<unknown> {
+    if (this.#ended) return Promise.reject(new ProxyError('WORKER_LOST', `worker ${this.index} is not running`));
     const number = ++this.#number;
     return new Promise((resolve, reject) => {
       let timer: NodeJS.Timeout | undefined;
@@ -195,9 +266,10 @@ class Member {
   /** Asks for a sign of life, and ends a thread that gave none for too long: its event loop is stuck. */
   beat(silence: number): void {
     if (this.#ended) return;
-    if (performance.now() - this.#lastAnswer > silence + 1000) {
-      this.#options.log.error({ code: 'WORKER_LOST', worker: this.index }, `a worker was silent for ${silence} ms and is replaced`);
-      void this.#thread.terminate();
+    if (performance.now() - this.#lastAnswer > silence) {
+      const hung = { code: 'WORKER_LOST', worker: this.index, last_plugin: this.lastPlugin };
+      this.#options.log.error(hung, `a worker was silent for ${silence} ms and is replaced`);
+      this.stop();
       return;
     }
     void this.call({ name: 'ping' }).catch(() => undefined);
@@ -210,6 +282,11 @@ class Member {
     for (const { reject } of this.#waiting.values()) reject(error);
     this.#waiting.clear();
     this.#onLost(this);
+  }
+
+  /** Ends the thread; its exit makes the owner start another. */
+  stop(): void {
+    void this.#thread.terminate();
   }
 
   async end(): Promise<void> {

@@ -24,6 +24,8 @@ export class Node {
   readonly address: string;
   readonly host: string;
   readonly port: number;
+  /** See `NodeTable.acquire`. */
+  readonly way: string;
   /** What `net.connect` needs to reach the node. */
   readonly dial: TcpNetConnectOpts & { readonly host: string; readonly lookup?: LookupFunction };
   /** The name to ask for in a TLS handshake. An address is none (RFC 6066): the certificate is checked against it all the same. */
@@ -36,7 +38,8 @@ export class Node {
   /** When bytes last came from the node, by the clock of whoever reads them, ms; 0: never. */
   lastReply = 0;
 
-  constructor(host: string, port: number, options: NodeOptions = {}) {
+  constructor(host: string, port: number, options: NodeOptions = {}, way = '') {
+    this.way = way;
     const { probe = tcpProbe, resolver, onChange, ...health } = options;
     this.address = addressOf(host, port);
     this.host = host;
@@ -90,25 +93,29 @@ export class NodeTable implements Iterable<Node> {
     return this.#entries.get(address)?.node;
   }
 
-  /** The node of this address, made when it is new. Each call is owed one `release`. */
-  acquire(host: string, port: number): Node {
-    const address = addressOf(host, port);
-    const entry = this.#entries.get(address);
+  /**
+   * The node of this address, made when it is new. Each call is owed one `release`. Another `way` to connect (such as
+   * TLS with other authorities) is another node: one that fails says nothing about the other.
+   */
+  acquire(host: string, port: number, way = ''): Node {
+    const key = keyOf(addressOf(host, port), way);
+    const entry = this.#entries.get(key);
     if (entry !== undefined) {
       entry.users++;
       return entry.node;
     }
-    const node = new Node(host, port, this.#options);
-    this.#entries.set(address, { node, users: 1 });
+    const node = new Node(host, port, this.#options, way);
+    this.#entries.set(key, { node, users: 1 });
     return node;
   }
 
   /** Gives back one `acquire`; after the last one the node and all that is attached to it is closed. */
   release(node: Node): void {
-    const entry = this.#entries.get(node.address);
+    const key = keyOf(node.address, node.way);
+    const entry = this.#entries.get(key);
     if (entry?.node !== node) throw new Error(`node ${node.address} was released too often`);
     if (--entry.users > 0) return;
-    this.#entries.delete(node.address);
+    this.#entries.delete(key);
     node.close();
   }
 
@@ -121,6 +128,10 @@ export class NodeTable implements Iterable<Node> {
     this.#entries.clear();
     for (const { node } of entries) node.close();
   }
+}
+
+function keyOf(address: string, way: string): string {
+  return way === '' ? address : `${address} ${way}`;
 }
 
 /** `host:port`, with brackets around an IPv6 host. */

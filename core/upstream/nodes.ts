@@ -52,8 +52,8 @@ export function parseNodes(nodes: unknown, options: NodesOptions = {}): readonly
 }
 
 /** Candidates over the table's nodes. Each candidate's node is owed one `table.release`. */
-export function candidatesOf(specs: readonly NodeSpec[], table: NodeTable): Candidate[] {
-  return specs.map(({ host, port, ...share }) => ({ node: table.acquire(host, port), ...share }));
+export function candidatesOf(specs: readonly NodeSpec[], table: NodeTable, way = ''): Candidate[] {
+  return specs.map(({ host, port, ...share }) => ({ node: table.acquire(host, port, way), ...share }));
 }
 
 class Reader implements ParsedNodes {

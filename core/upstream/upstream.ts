@@ -60,7 +60,7 @@ export class Upstream {
     this.id = options.id;
     this.conf = conf;
     this.#table = table;
-    this.#candidates = candidatesOf(parseNodes(conf.nodes, { defaultPort: options.defaultPort }), table);
+    this.#candidates = candidatesOf(parseNodes(conf.nodes, { defaultPort: options.defaultPort }), table, wayOf(conf));
     this.balancer = buildBalancer(conf.type ?? 'roundrobin', this.#candidates);
     this.retries = conf.retries ?? Math.max(0, this.#candidates.length - 1);
     this.timeouts = {
@@ -92,6 +92,11 @@ export class Upstream {
   close(): void {
     for (const { node } of this.#candidates) this.#table.release(node);
   }
+}
+
+/** A certificate that one upstream does not trust must not take the node from another that does. */
+function wayOf(conf: UpstreamConf): string {
+  return conf.scheme === 'tls' ? `tls ${JSON.stringify(conf.tls ?? {})}` : '';
 }
 
 function ms(seconds: number | undefined): number | undefined {
