@@ -54,6 +54,8 @@ export function adoptAccepted(accepted: Socket, sink: Sink): Socket {
   const options = {
     handle,
     allowHalfOpen: true,
+    // Else it reads at once: connect hooks would be late for bytes that are there already.
+    pauseOnCreate: true,
     onread: {
       buffer,
       callback: (length: number) => {
