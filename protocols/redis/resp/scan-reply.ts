@@ -11,6 +11,7 @@ const CR = 13;
 const LF = 10;
 /** A header or a simple line that is longer is garbage. Real servers send error lines of some hundred bytes. */
 const LINE = 64 * 1024;
+const TYPES = Buffer.from('+-:_,#($!=;.*~>%|');
 
 export class ReplyScanner {
   outcome = MORE;
@@ -119,7 +120,7 @@ export class ReplyScanner {
     let q = p + 1;
     while (q < end && b[q] !== CR) q++;
     if (q + 1 >= end) {
-      if (q - p > LINE) return this.#broken();
+      if (q - p > LINE || !TYPES.includes(b[p]!)) return this.#broken();
       this.outcome = MORE;
       return p;
     }
@@ -166,7 +167,7 @@ export class ReplyScanner {
       return next;
     }
     const length = digits(b, p + 1, q);
-    if (length === -1) {
+    if (length === -1 && b[p] === 36) {
       if (this.#elementDone()) this.outcome = DONE;
       return next;
     }
@@ -197,7 +198,7 @@ export class ReplyScanner {
   #aggregate(b: Uint8Array, p: number, q: number, next: number, factor: number): number {
     const streamed = b[p + 1] === 63 && q === p + 2;
     const count = streamed ? -1 : digits(b, p + 1, q);
-    if (!streamed && count < -1) return this.#broken();
+    if (!streamed && count < (b[p] === 42 ? -1 : 0)) return this.#broken();
     if (!streamed && count <= 0) { // empty, or RESP2's null array
       if (this.#elementDone()) this.outcome = DONE;
       return next;

@@ -134,6 +134,7 @@ export function resumeRequest(
     }
     const after = p + length;
     if (after + 2 > end) {
+      if (after < end && b[after] !== CR) return broken('expected CRLF after bulk');
       found.bulk = length;
       found.bulkStart = p;
       incomplete(i, element, at);

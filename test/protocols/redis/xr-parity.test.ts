@@ -248,7 +248,7 @@ describe('log with a filter', () => {
 });
 
 describe('metrics per command', () => {
-  const delays = { faults: [{ delay: 0.08, commands: ['hmset'] }, { delay: 0.3, commands: ['hmget'] }] };
+  const delays = { faults: [{ delay: 0.06, commands: ['hmset'] }, { delay: 0.3, commands: ['hmget'] }] };
   /** The value of one series; 0 when there is none. */
   const value = async (series: string): Promise<number> => {
     const line = (await proxy.metrics()).split('\n').find((each) => each.startsWith(`${series} `));
