@@ -51,54 +51,85 @@ export const echo: OracleKind = {
 };
 
 /**
- * `SET` and `GET` of the connection's own keys against what it wrote. A key with an unknown outcome is
- * given up.
+ * `SET` and `GET` of the connection's own keys against what it wrote. A key with an unknown outcome is given up;
+ * questions about it that are under way may find the new value or the old one.
  */
 export const ownKeys: OracleKind = {
   name: 'own-keys', weight: 4,
   start: (asker) => {
-    const slots = Array.from({ length: 8 }, () => ({ key: '', value: null as Buffer | null }));
-    const renew = (slot: { key: string; value: Buffer | null }): void => {
-      slot.key = `o:${asker.id}:${asker.nextSequence()}`;
-      slot.value = null;
-    };
-    slots.forEach(renew);
+    const fresh = (): OwnKey => ({ key: `o:${asker.id}:${asker.nextSequence()}`, asked: false, value: null, possible: [] });
+    const slots = Array.from({ length: 8 }, fresh);
     return () => {
-      const slot = asker.dice.of(slots);
-      const { key } = slot;
-      if (slot.value !== null && asker.dice.chance(0.6)) return question('own-get', ['GET', key], slot.value);
-      const value = filler(asker, size(asker), 'v');
-      slot.value = value;
-      const lost = (): void => { if (slot.key === key) renew(slot); };
-      return { ...question('own-set', ['SET', key, value], 'OK'), lost };
+      const index = asker.dice.between(0, slots.length - 1);
+      let slot = slots[index] as OwnKey;
+      if (slot.possible.length > 0) slot = slots[index] = fresh();
+      return slot.asked && asker.dice.chance(0.6) ? ownGet(slot) : ownSet(slot, filler(asker, size(asker), 'v'));
     };
   },
 };
 
-/** `INCR` of the connection's own counters: each reply is one more than the last. */
+interface OwnKey {
+  readonly key: string;
+  asked: boolean;
+  /** As of the last reply. */
+  value: Buffer | null;
+  /** Written without an answer: they may come true at any later time. */
+  readonly possible: Buffer[];
+}
+
+function ownGet(slot: OwnKey): Question {
+  const fits = (reply: Value, value: Buffer | null): boolean =>
+    value === null ? reply === null : Buffer.isBuffer(reply) && reply.equals(value);
+  return {
+    kind: 'own-get', bytes: encodeCommand(['GET', slot.key]),
+    get expected() { return brief(slot.value); },
+    // An upstream that knows no value answers a key with itself.
+    right: (reply) => fits(reply, slot.value) || slot.possible.some((value) => fits(reply, value))
+      || (slot.value === null && slot.possible.length > 0 && fits(reply, Buffer.from(slot.key))),
+  };
+}
+
+function ownSet(slot: OwnKey, value: Buffer): Question {
+  slot.asked = true;
+  const asked = question('own-set', ['SET', slot.key, value], 'OK');
+  const right = (reply: Value): boolean => {
+    if (!asked.right(reply)) return false;
+    slot.value = value;
+    return true;
+  };
+  return { ...asked, right, lost: () => { slot.possible.push(value); } };
+}
+
+/** `INCR` of the connection's own counters: each reply is one more than the last, unless one was lost before. */
 export function counters(ledger: CounterLedger): OracleKind {
   return {
     name: 'counters', weight: 2,
     start: (asker) => {
-      let key = '';
-      let next = 1;
-      const renew = (): void => { key = `c:${asker.id}:${asker.nextSequence()}`; next = 1; };
-      renew();
+      const fresh = (): Counting => ({ key: `c:${asker.id}:${asker.nextSequence()}`, next: 1, sure: true });
+      let counting = fresh();
       return () => {
-        const mine = key;
-        const count = ledger.attempt(mine);
-        const bytes = encodeCommand(['INCR', mine]);
-        const expected = next++;
+        if (!counting.sure) counting = fresh();
+        const mine = counting;
+        const count = ledger.attempt(mine.key);
+        const attempt = count.attempts;
         const right = (reply: Value): boolean => {
-          if (reply === expected) count.acknowledged++;
-          return reply === expected;
+          const fits = mine.sure ? reply === mine.next
+            : typeof reply === 'number' && reply > count.acknowledged && reply <= attempt;
+          if (!fits) return false;
+          mine.next = (reply as number) + 1;
+          count.acknowledged++;
+          return true;
         };
-        return { kind: 'incr', bytes, expected: String(expected), right,
-          lost: () => { if (key === mine) renew(); } };
+        return {
+          kind: 'incr', bytes: encodeCommand(['INCR', mine.key]), right, lost: () => { mine.sure = false; },
+          get expected() { return String(mine.next); },
+        };
       };
     },
   };
 }
+
+interface Counting { readonly key: string; next: number; sure: boolean }
 
 export interface Count { attempts: number; acknowledged: number }
 

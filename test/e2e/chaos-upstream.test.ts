@@ -1,0 +1,109 @@
+// The oracle against upstreams and networks that misbehave (G1, D1–D5, D9, D15, P11 of the reliability list).
+import { expect, test } from 'vitest';
+import { misbehaviours, startEvilUpstream, type Misbehaviour } from '../support/evil-upstream.ts';
+import { assertNothingWrong, runOracle, type OracleResult } from '../support/oracle.ts';
+import { startProxy, type Proxy } from '../support/proxy.ts';
+import { RespError } from '../support/resp.ts';
+import { sleep } from '../support/sleep.ts';
+
+const read = 0.2;
+
+function route(port: number): Record<string, unknown> {
+  return { upstream: { nodes: { [`127.0.0.1:${port}`]: 1 }, timeout: { connect: 1, send: 1, read } } };
+}
+
+/** Misbehaviours after which a proxy without integrity mode cannot know whose a reply is. */
+const shifting: ReadonlySet<Misbehaviour> = new Set(['skip', 'swap', 'twice', 'extra', 'long', 'short', 'deep']);
+
+async function metric(proxy: Proxy, name: string): Promise<number> {
+  let sum = 0;
+  for (const line of (await proxy.metrics()).split('\n')) {
+    if (line.startsWith(`${name} `) || line.startsWith(`${name}{`)) sum += Number(line.slice(line.lastIndexOf(' ') + 1));
+  }
+  return sum;
+}
+
+function replies(result: OracleResult): number {
+  return result.ok + [...result.errors.values()].reduce((sum, each) => sum + each, 0);
+}
+
+test('no reply is swapped while replies are late, cut, sliced, malformed or missing', async () => {
+  const chances: Partial<Record<Misbehaviour, number>> = {};
+  for (const kind of misbehaviours) if (!shifting.has(kind)) chances[kind] = kind === 'sliver' ? 0.001 : 0.0004;
+  chances['close-on-accept'] = chances.deaf = 0.05;
+  await using evil = await startEvilUpstream({ seed: 11, chances, lateMs: read * 1500 });
+  await using proxy = await startProxy({ upstream: evil.port, route: route(evil.port) });
+  const result = await runOracle({
+    port: proxy.port, seconds: 6, seed: 11, connections: 40, maxValue: 65_536, echoKeys: true, kill: 0.002, halfClose: 0.002, slow: 0.002,
+    counterValue: (key) => evil.executed.get(`incr ${key}`) ?? 0,
+  });
+  assertNothingWrong(result);
+  expect(replies(result)).toBeGreaterThan(20_000);
+  expect(result.stalled).toBe(0);
+  expect(evil.done.size).toBeGreaterThan(12);
+}, 40_000);
+
+test('two hundred thousand replies come in order', async () => {
+  await using evil = await startEvilUpstream({ seed: 12, chances: { late: 0.00005, sliver: 0.0001 }, lateMs: read * 1500 });
+  await using proxy = await startProxy({ upstream: evil.port, route: route(evil.port) });
+  let answered = 0;
+  for (let round = 0; round < 6 && answered < 200_000; round++) {
+    const result = await runOracle({
+      port: proxy.port, seconds: 3, seed: 12 + round, connections: 40, maxValue: 256, echoKeys: true,
+      counterValue: (key) => evil.executed.get(`incr ${key}`) ?? 0,
+    });
+    assertNothingWrong(result);
+    answered += result.ok;
+  }
+  expect(answered).toBeGreaterThan(200_000);
+}, 40_000);
+
+test.for(['twice', 'extra', 'swap', 'skip', 'long', 'short', 'deep'] as const)('a connection on which replies may have shifted (%s) answers nobody for long', { timeout: 20_000 }, async (kind) => {
+  await using evil = await startEvilUpstream({ seed: 13 });
+  await using proxy = await startProxy({ upstream: evil.port, route: route(evil.port) });
+  const client = await proxy.connect();
+  expect(await client.command('GET', 'before')).toBe('before');
+  client.send(`*2\r\n$3\r\nGET\r\n$${10 + kind.length}\r\nevil:${kind}:key1\r\n`);
+  // Alone on the link, so the mistake is seen at once or at the deadline; then everything is as it was.
+  await sleep(read * 2500);
+  const other = await proxy.connect();
+  expect(await other.command('GET', 'after')).toBe('after');
+  expect(await other.command('GET', 'again')).toBe('again');
+});
+
+test('the reply to a request that timed out is dropped in its place (D1)', async () => {
+  await using evil = await startEvilUpstream({ seed: 14, lateMs: read * 1400 });
+  await using proxy = await startProxy({ upstream: evil.port, route: route(evil.port) });
+  const clients = await Promise.all(Array.from({ length: 10 }, () => proxy.connect()));
+  for (let round = 0; round < 3; round++) {
+    const answers = clients.map((client, i) => client.pipeline([
+      ['GET', `first:${i}`], ['GET', i === 3 ? `evil:late:${round}` : `second:${i}`], ['GET', `third:${i}`],
+    ]));
+    for (const [i, [first, second, third]] of (await Promise.all(answers)).entries()) {
+      for (const [name, reply] of [['first', first], ['second', second], ['third', third]] as const) {
+        if (reply instanceof RespError) expect(reply.text).toBe('ERR millrace: upstream timeout');
+        else expect(reply).toBe(`${name}:${i}`);
+      }
+    }
+    expect(evil.connections).toBe(1);
+    await sleep(read * 1500);
+  }
+  expect(await metric(proxy, 'millrace_upstream_late_replies_total')).toBe(await metric(proxy, 'millrace_upstream_timeouts_total'));
+  expect(await metric(proxy, 'millrace_upstream_timeouts_total')).toBeGreaterThanOrEqual(3);
+}, 20_000);
+
+test('an answer before the request is complete belongs to that request (D3)', async () => {
+  await using evil = await startEvilUpstream({ seed: 16 });
+  await using proxy = await startProxy({ upstream: evil.port, route: route(evil.port) });
+  const client = await proxy.connect();
+  const other = await proxy.connect();
+  client.send('*3\r\n$3\r\nSET\r\n$12\r\nevil:early:1\r\n$4000000\r\n');
+  for (let i = 0; i < 40; i++) {
+    client.send(Buffer.alloc(100_000, 'x'));
+    expect(await other.command('GET', `k${i}`)).toBe(`k${i}`);
+  }
+  client.send('\r\n*2\r\n$3\r\nGET\r\n$4\r\nnext\r\n');
+  const answers = await client.read(2);
+  expect((answers[0] as RespError).text).toContain('too big');
+  expect(answers[1]).toBe('next');
+}, 20_000);
