@@ -26,6 +26,7 @@ doorContract({
           send: (operations) => client.send(operations.map((each) => (each === 'first' ? 'get a\n' : 'set a 1\n')).join('')),
           answers: async (count) => (await client.read(count)).map((line) => (line.startsWith('-') ? line : 'ok')),
           ended: () => client.untilEnded(),
+          refusal: async () => (await client.read(1))[0]!,
         };
       },
       async [Symbol.asyncDispose]() {
@@ -56,6 +57,7 @@ doorContract({
           send: (operations) => client.send(Buffer.concat(operations.map((each) => bytes[each]))),
           answers: async (count) => (await client.read(count)).map((value) => (value instanceof RespError ? value.text : 'ok')),
           ended: async () => { await client.untilEnded(); },
+          refusal: async () => (await client.read(1)).map((value) => (value instanceof RespError ? value.text : 'no error'))[0]!,
         };
       },
       async [Symbol.asyncDispose]() {
@@ -85,6 +87,7 @@ doorContract({
           send: (operations) => client.send(...operations.map((each) => ({ type: each === 'first' ? UNARY : STREAM, body: 'x' }))),
           answers: async (count) => (await client.read(count)).map(() => 'ok'),
           ended: () => client.untilEnded(),
+          refusal: async () => { await client.untilEnded(); return 'ended'; },
         };
       },
       async [Symbol.asyncDispose]() {

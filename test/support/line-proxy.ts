@@ -29,7 +29,7 @@ export async function startLineProxy(options: LineProxyOptions = {}): Promise<Li
   const upstream = { nodes: nodes.map((each) => ({ host: '127.0.0.1', port: each, weight: 1 })), ...upstreamConf };
   const route = (value: Record<string, unknown>): Promise<void> =>
     proxy.put('/apisix/admin/stream_routes/1', { upstream, protocol: { name: 'line' }, ...value });
-  await route({ ...(use === undefined ? {} : { plugins: use }) });
+  await route(use === undefined ? {} : { plugins: use });
   const clients: TextClient[] = [];
   return {
     ...proxy, route,
