@@ -65,7 +65,7 @@ function alternatives(field: JsonSchema): readonly JsonSchema[] {
 
 function typeText(field: JsonSchema): string {
   if (field.enum !== undefined) return field.enum.map((each) => `\`${String(each)}\``).join(', ');
-  if (field['const'] !== undefined) return `\`${String(field['const'])}\``;
+  if (typeof field['const'] === 'string') return `\`${field['const']}\``;
   if (field.type === undefined) {
     const forms = alternatives(field).map(typeText);
     return forms.length > 0 ? forms.join(' or ') : 'any';
@@ -87,7 +87,7 @@ function rangeText(field: JsonSchema): string {
 }
 
 function defaultText(value: unknown): string {
-  if (value === undefined || (typeof value === 'object' && Object.keys(value as object).length === 0)) return '';
+  if (value === undefined || ['{}', '[]'].includes(JSON.stringify(value))) return '';
   return `\`${typeof value === 'string' ? value : JSON.stringify(value)}\``;
 }
 

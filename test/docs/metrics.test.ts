@@ -22,7 +22,7 @@ function documented(): string[] {
 /** The same of a scraped page. */
 function scraped(text: string): string[] {
   return [...text.matchAll(/^# TYPE (\S+) (\w+)\n([a-z_A-Z]+)(?:\{(.*)\})? /gm)].map(([, name, type, , labels = '']) => {
-    const names = [...labels.matchAll(/(\w+)="/g)].map(([, label]) => label).filter((label) => label !== 'le').toSorted();
+    const names = [...labels.matchAll(/(\w+)="/g)].map(([, label]) => label).filter((label) => label !== 'le');
     return `${name} ${type} ${names.join(',')}`;
   }).toSorted();
 }
@@ -43,7 +43,7 @@ test('every metric is on the page with its type and labels, and no other', async
   });
   const client = await proxy.connect();
   await client.pipeline([['GET', 'a'], ['SET', 'a', '1'], ['PING']]);
-  client.close();
+  await client.close();
   await proxy.put('/apisix/admin/stream_routes/3', {
     remote_addr: '127.0.0.1', priority: 1, upstream: { nodes: { [`127.0.0.1:${await freePort()}`]: 1 } }, protocol: { name: 'redis' },
   });

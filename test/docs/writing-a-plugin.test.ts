@@ -50,7 +50,7 @@ test('deny-commands is live when it is saved, changed and broken, in front of a 
   await using client = await RespClient.connect(reader.port('9101'));
   const flush = async (): Promise<string> => {
     const answer = await client.command('FLUSHALL');
-    return answer instanceof RespError ? answer.text : String(answer);
+    return answer instanceof RespError ? answer.text : `no error: ${JSON.stringify(answer)}`;
   };
   expect(await client.command('SET', 'a', '1')).toBe('OK');
   expect(await flush()).toBe('ERR command denied');
