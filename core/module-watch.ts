@@ -1,6 +1,7 @@
 // Watches the folders of plugins and protocols: a saved file is live within a second. The main thread imports it first;
 // what fails there never reaches a worker.
 import { watch, type FSWatcher } from 'chokidar';
+import { existsSync } from 'node:fs';
 import { isModuleFile, moduleFiles, type Loader, type ModuleFolder, type ModuleKind } from './loader.ts';
 import type { RunningPlane } from './local-plane.ts';
 import type { Logger } from './log.ts';
@@ -86,6 +87,11 @@ export class ModuleWatch {
 
   async #load(kind: ModuleKind, file: string): Promise<void> {
     const { loader, plane, log, onReloaded } = this.#options;
+    if (!existsSync(file)) {
+      loader.forget(file);
+      log.warn({ code: 'MODULE_FAILED', file }, 'the file of a module is gone; its code serves until a restart');
+      return;
+    }
     const generation = ++this.#generation;
     const error = await loader.load(kind, file, generation);
     const failed = error ?? await plane.loadModule(kind, file, generation);
