@@ -5,6 +5,7 @@ export { ProxyError } from './errors.ts';
 export type { ErrorCode } from './errors.ts';
 export { compileExpression } from './expression.ts';
 export { isWellFormedVariable } from './variables.ts';
+export { onReopen } from './reopen.ts';
 export type { Reply, Request } from './request.ts';
 export type { Session } from './session.ts';
 export type { JsonSchema } from './schema.ts';
