@@ -538,6 +538,11 @@ export class RedisSession extends Session {
   /** Sends one request whose hooks are done. It is queued unless it may travel in a run. */
   dispatch(request: RedisRequest): void {
     if (this.#backend === null) this.#rebind(request.plan.backend as RedisBackend);
+    if (request.treatment === table.STATEFUL && redirects(request)) {
+      request.settle(new ProxyError('COMMAND_REFUSED', 'ERR CLIENT TRACKING REDIRECT is not supported by a proxy, '
+        + 'whose clients have numbers of its own: use HELLO 3'));
+      return;
+    }
     if (this.#backend!.dedicated && !this.own.active && request.treatment !== table.SESSION) {
       return this.#want(request);
     }
@@ -742,6 +747,13 @@ function spare(bytes: Buffer): void {
 /** CLIENT REPLY OFF and SKIP do not concern push messages, and confirmations of subscriptions are such. */
 function isHidden({ silent, head, treatment }: RedisRequest): boolean {
   return silent && !(treatment === table.SUBSCRIPTION && (head[0] === 0x3e || head[0] === 0x2a));
+}
+
+/** The number it names would be another connection on the server, perhaps a link that many clients share. */
+function redirects(request: RedisRequest): boolean {
+  if (request.command.name !== 'client|tracking') return false;
+  for (let i = 3; i < request.count; i++) if (isWord(request.argument(i), 'redirect')) return true;
+  return false;
 }
 
 /** Modes of one connection that the door does not emulate. */
