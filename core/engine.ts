@@ -1,4 +1,5 @@
 // What one worker's data plane shares: clock, metrics, limits, and the one timer that looks after deadlines.
+import { totalmem } from 'node:os';
 import type { Logger } from './log.ts';
 import type { Limits } from './limits.ts';
 import type { Metrics } from './metrics.ts';
@@ -13,6 +14,9 @@ export interface Swept {
 }
 
 const SWEEP = 50;
+/** Parts of the memory that the process may use. */
+const REFUSE_AT = 0.8;
+const CLOSE_AT = 0.9;
 
 export interface EngineOptions {
   readonly log: Logger;
@@ -39,6 +43,9 @@ export class Engine {
   readonly #timer: NodeJS.Timeout;
   readonly #closeReasons = new Map<string, number>();
   readonly #linkReasons = new Map<string, number>();
+  readonly #memory: number;
+  /** Memory is nearly used up: no new clients. */
+  crowded = false;
   #nextSession: number;
   readonly #sessionStep: number;
   #turns = 0;
@@ -49,6 +56,8 @@ export class Engine {
     this.limits = options.limits;
     this.windows = options.windows;
     this.clock = new TurnClock(options.clock ?? systemClock);
+    // A container's limit, where there is one.
+    this.#memory = options.limits.memory > 0 ? options.limits.memory : Math.min(totalmem(), process.constrainedMemory() || Infinity);
     this.#nextSession = options.firstSession ?? 1;
     this.#sessionStep = options.sessionStep ?? 1;
     this.timeouts = this.metrics.counter('millrace_upstream_timeouts_total', 'Requests that a node did not answer in time.');
@@ -109,16 +118,23 @@ export class Engine {
     }
   }
 
-  /** Closes the clients that hold the most unsent bytes when all together hold too many. */
+  /**
+   * Closes the clients that hold the most bytes: when all together hold too many, and when the process is nearly out
+   * of memory, for whatever reason. Before that, new clients are refused.
+   */
   #watchMemory(): void {
+    const used = process.memoryUsage.rss() / this.#memory;
+    this.crowded = used > REFUSE_AT;
     let total = 0;
     for (const session of this.sessions) total += session.held;
-    if (total <= this.limits.bufferedBytes) return;
+    const { bufferedBytes } = this.limits;
+    const most = used > CLOSE_AT ? Math.min(bufferedBytes, total / 2) : bufferedBytes;
+    if (total <= most) return;
     const byHeld = [...this.sessions].sort((a, b) => b.held - a.held);
     for (const session of byHeld) {
-      if (total <= this.limits.bufferedBytes * 0.8) break;
+      if (total <= most * 0.8) break;
       total -= session.held;
-      session.end('MEMORY_LIMIT');
+      session.destroy('MEMORY_LIMIT');
     }
   }
 }

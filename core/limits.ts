@@ -10,6 +10,8 @@ export interface Limits {
   readonly slowClient: number;
   /** All clients' unsent and unfinished bytes together, per worker; the largest are closed. */
   readonly bufferedBytes: number;
+  /** What the process may use; 0: what the machine or the container has. */
+  readonly memory: number;
   /** Bytes waiting to be written on one link; then its clients are not read. */
   readonly linkPending: number;
   /** Answers of timed-out requests that a link may still owe; then it is closed. */
@@ -44,6 +46,7 @@ export const defaultLimits: Limits = {
   unsentClose: 64 * 1024 * 1024,
   slowClient: 60_000,
   bufferedBytes: 256 * 1024 * 1024,
+  memory: 0,
   linkPending: 8 * 1024 * 1024,
   spentSlots: 100,
   ownLinks: 256,

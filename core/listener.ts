@@ -125,6 +125,10 @@ export class PortListener {
     const adopted = this.options.tls === null ? adoptAccepted(socket, sink) : readData(socket, sink);
     connection = new Connection(adopted, origin);
     const { clients } = this.options;
+    if (engine.crowded) {
+      this.#refuse(connection, 'MEMORY_LIMIT', this.options.route(origin));
+      return;
+    }
     if (this.#clients >= clients || !perAddress.take(origin.remoteAddress)) {
       this.#refuse(connection, 'TOO_MANY_CONNECTIONS', this.options.route(origin));
       return;

@@ -10,6 +10,7 @@ export function limitsOf(settings: LimitSettings): Limits {
     unsentClose: settings.unsent_reply_close_bytes,
     slowClient: ms(settings.slow_client_s),
     bufferedBytes: settings.buffered_bytes,
+    memory: settings.memory_bytes,
     linkPending: settings.link_pending_bytes,
     spentSlots: settings.link_spent_slots,
     ownLinks: settings.own_links_per_node,

@@ -67,6 +67,10 @@ const limits = section({
   buffered_bytes: whole(
     256 * mib, mib, 'What all clients of a worker leave unsent and unfinished; beyond it the largest are closed.',
   ),
+  memory_bytes: whole(
+    0, 0, 'What the process may use; 0: what the machine or container has. At 80 % new clients are refused, at 90 % '
+      + 'those that hold most are closed.',
+  ),
   link_pending_bytes: whole(8 * mib, 1024, 'Bytes waiting to be written to one upstream connection.'),
   link_spent_slots: whole(
     100, 1, 'Requests given up on one upstream connection whose replies still come; beyond it, it is closed.',

@@ -30,7 +30,7 @@ export interface LimitSettings {
   readonly request_bytes: number; readonly stream_from_bytes: number; readonly reply_nesting: number;
   readonly pipelined_requests: number; readonly unsent_reply_pause_bytes: number;
   readonly unsent_reply_close_bytes: number; readonly slow_client_s: number;
-  readonly buffered_bytes: number; readonly link_pending_bytes: number; readonly link_spent_slots: number;
+  readonly buffered_bytes: number; readonly memory_bytes: number; readonly link_pending_bytes: number; readonly link_spent_slots: number;
   readonly own_links_per_node: number; readonly own_link_wait_s: number;
   readonly clients_per_listener: number; readonly clients_per_address: number;
   readonly auth_failures_per_minute: number; readonly request_timeout_s: number;
