@@ -1,12 +1,15 @@
 import { createHook } from 'node:async_hooks';
+import { connect as connectTls } from 'node:tls';
 import { setFlagsFromString } from 'node:v8';
 import { describe, expect, test } from 'vitest';
 import { ProxyError } from '../../core/errors.ts';
 import { Message } from '../../core/protocol-api.ts';
 import type { Hooks } from '../../core/plugin.ts';
 import type { Reply, Request } from '../../core/request.ts';
+import { makeAuthority } from '../support/certificates.ts';
 import { plugin, startLineProxy } from '../support/line-proxy.ts';
 import { startLineUpstream } from '../support/line-upstream.ts';
+import { freePort } from '../support/ports.ts';
 import { sleep } from '../support/sleep.ts';
 
 describe('a plugin that misbehaves', () => {
@@ -124,6 +127,38 @@ describe('phases', () => {
     client.send('get a\n');
     expect(await client.read(1)).toEqual(['-not you']);
     await client.untilEnded();
+    expect(upstream.received).toEqual([]);
+  });
+
+  test.for<{ what: string; hooks: Hooks }>([
+    { what: 'throws', hooks: { connect() { throw new Error('oops'); } } },
+    { what: 'rejects', hooks: { connect: () => Promise.reject(new Error('oops')) } },
+  ])('a gate that $what stays shut', async ({ hooks }) => {
+    await using upstream = await startLineUpstream();
+    await using proxy = await startLineProxy({ nodes: [upstream.port], plugins: [plugin('gate', () => hooks)], use: { gate: {} } });
+    const client = await proxy.dial();
+    client.send('get a\n');
+    await client.untilEnded();
+    expect(client.lines).toEqual(['-a plugin failed']);
+    expect(upstream.received).toEqual([]);
+    expect(await proxy.metrics()).toMatch(/connections_closed_total\{reason="PLUGIN_FAILED"\} 1/);
+  });
+
+  test('a TLS client is not read either before its connect hooks are done', async () => {
+    using authority = makeAuthority();
+    const { cert, key } = authority.issue('localhost', ['IP:127.0.0.1']);
+    await using upstream = await startLineUpstream();
+    const gate = plugin('gate', () => ({ async connect() { await sleep(30); throw new ProxyError('DENIED', 'not you'); } }));
+    const port = await freePort();
+    await using proxy = await startLineProxy({
+      nodes: [upstream.port], plugins: [gate], use: { gate: {} }, settings: { listeners: [{ port, tls: { cert, key } }] },
+    });
+    expect(proxy.app.listeners).toMatchObject([{ tls: true }]);
+    const socket = connectTls({ port, host: '127.0.0.1', ca: authority.text });
+    socket.write('get a\n');
+    let text = '';
+    for await (const bytes of socket) text += String(bytes);
+    expect(text).toBe('-not you\n');
     expect(upstream.received).toEqual([]);
   });
 
