@@ -284,7 +284,8 @@ export class RedisSession extends Session {
   /** Passes bytes of a giant request on. True when all of it was. */
   #feed(): boolean {
     const stream = this.#stream!;
-    const link = this.own.link;
+    // Only where its beginning went: of a request that a plugin answered, nothing may reach the link.
+    const link = this.own.streaming ? this.own.link : null;
     this.#at = stream.feed(this.#bytes, this.#at, this.#end, link, this.#limits.bulk);
     if (stream.broken) {
       this.destroy('PROTOCOL_ERROR');
