@@ -145,6 +145,8 @@ export class TortureClient {
   }
 
   #take(bytes: Buffer): void {
+    // A socket that was paused goes on with what it had read, also when it was destroyed.
+    if (this.#socket.destroyed) return;
     this.#received.add(bytes);
     this.#last = performance.now();
     this.#decoder.push(bytes);
