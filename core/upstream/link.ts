@@ -140,6 +140,10 @@ export abstract class Link implements Swept {
   #carry: Buffer | null = null;
   #carried = 0;
   #spentSlots = 0;
+  /**
+   * The first timeout since a request was answered in time; 0: none. A server that left one answer out seems to be
+   * late for ever: each answer falls into the place of the request before it.
+   */
   #spentSince = 0;
   #waiters: (() => void)[] = [];
   #pausedFor: Outbox | null = null;
@@ -500,7 +504,6 @@ export abstract class Link implements Swept {
     if (at > from) this.#handRest(bytes, from, at, complete);
     if (this.state === 'closed') return;
     if (at < end) this.#carryOver(bytes, at, end);
-    if (this.#length === 0 && this.#spentSlots === 0) this.#spentSince = 0;
   }
 
   /** Replies say which request they answer; each is a whole message. One that answers none goes aside. */
@@ -566,6 +569,7 @@ export abstract class Link implements Swept {
         this.#length--;
       }
     }
+    if (complete > 0 && owner !== this.#spent) this.#spentSince = 0;
     if (this.options.integrity === 'strict' && !this.own && !(owner instanceof Token) && owner !== this.#spent) {
       this.#withhold(owner, Buffer.from(bytes.subarray(from, at)), complete, since, tag, whole);
       return;
@@ -701,8 +705,6 @@ export abstract class Link implements Swept {
     const { spentSlots } = this.engine.limits;
     if (this.#spentSlots > spentSlots || (this.#spentSince > 0 && this.#spentSlots > 0 && now - this.#spentSince > timeout)) {
       this.fail('UPSTREAM_TIMEOUT');
-    } else if (this.#spentSlots === 0) {
-      this.#spentSince = 0;
     }
   }
 
