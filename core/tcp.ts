@@ -58,7 +58,9 @@ class TcpSession extends Session {
   }
 
   #connect(): void {
-    const { upstream } = this.plan()?.backend as TcpBackend;
+    const plan = this.plan();
+    if (plan === null) return this.destroy('ROUTE_REMOVED');
+    const { upstream } = plan.backend as TcpBackend;
     if (upstream === null) return this.destroy('NO_UPSTREAM');
     const key = upstream.conf.type === 'chash' ? hashKey(upstream.conf, this) : null;
     const node = this.#tried.length === 0 ? upstream.balancer.pick(key, 0)

@@ -10,7 +10,8 @@ import type { AnswerMessage, Call, CallMessage, MarkMessage, WorkerData } from '
 
 const { settings, windows, lastPlugin, worker, workers, upstream } = workerData as WorkerData;
 watchLastPlugin(lastPlugin, (mark, name) => parentPort!.postMessage({ mark, name } satisfies MarkMessage));
-const { log, reopen } = createLogger(settings.log);
+const logger = createLogger(settings.log);
+const { log } = logger;
 const registry = new Registry();
 const loader = new Loader(registry);
 const folders = [
@@ -40,7 +41,7 @@ async function answer(call: Call): Promise<unknown> {
     case 'status': return plane.status();
     case 'metrics': return plane.metrics();
     case 'reopen':
-      reopen();
+      logger.reopen();
       return plane.reopen();
     case 'ping': return null;
     case 'drain': return plane.drain(call.deadline);

@@ -34,6 +34,8 @@ interface Waiting {
 /** Reading a worker's state must not wait for one that hangs. */
 const readTimeout = 1000;
 const longestBackoff = 10_000;
+/** A busy machine may take long to load a worker's modules. */
+const startFactor = 6;
 
 export class Workers implements RunningPlane {
   readonly #options: WorkersOptions;
@@ -177,6 +179,8 @@ class Member {
   readonly #marks = new Map<number, string>();
   #lastMetrics: MetricsSnapshot = [];
   #number = 0;
+  /** It answered once: its modules are loaded. */
+  #started = false;
   #lastAnswer = performance.now();
   #upSince = performance.now();
   #ended = false;
@@ -199,6 +203,7 @@ class Member {
     const data: WorkerData = { settings, windows, lastPlugin: this.#lastPlugin, worker: this.index, workers, upstream };
     const thread = new Worker(new URL(`worker${extname(here)}`, import.meta.url), { workerData: data });
     this.#lastAnswer = this.#upSince = performance.now();
+    this.#started = false;
     this.#marks.clear();
     new Int32Array(this.#lastPlugin)[0] = 0;
     thread.on('message', (message: AnswerMessage | MarkMessage) => {
@@ -253,6 +258,7 @@ class Member {
   }
 
   #answered({ number, value, error }: AnswerMessage): void {
+    this.#started = true;
     this.#lastAnswer = performance.now();
     // It ran well for a while: the next loss is a new one.
     if (this.#lastAnswer - this.#upSince > 60_000) this.losses = 0;
@@ -266,9 +272,10 @@ class Member {
   /** Asks for a sign of life, and ends a thread that gave none for too long: its event loop is stuck. */
   beat(silence: number): void {
     if (this.#ended) return;
-    if (performance.now() - this.#lastAnswer > silence) {
+    const longest = this.#started ? silence : silence * startFactor;
+    if (performance.now() - this.#lastAnswer > longest) {
       const hung = { code: 'WORKER_LOST', worker: this.index, last_plugin: this.lastPlugin };
-      this.#options.log.error(hung, `a worker was silent for ${silence} ms and is replaced`);
+      this.#options.log.error(hung, `a worker was silent for ${longest} ms and is replaced`);
       this.stop();
       return;
     }

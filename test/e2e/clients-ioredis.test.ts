@@ -34,7 +34,7 @@ describe.each(matrix(allKinds))('ioredis on %s, RESP%i', (kind, protocol) => {
     const info = String(await a.call('CLIENT', 'INFO'));
     expect(info).toContain('name=worker-a ');
     // A server before 7.2 does not know it; the door does.
-    if (kind === 'shared') expect(info).toContain('lib-name=ioredis');
+    expect(info).toContain(kind === 'shared' ? 'lib-name=ioredis' : 'id=');
     expect(await a.client('ID')).not.toBe(await b.client('ID'));
   });
 

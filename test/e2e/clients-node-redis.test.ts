@@ -84,10 +84,9 @@ describe.each(matrix(allKinds))('node-redis on %s, RESP%i', (kind, version) => {
     expect(await publisher.publish('one', 'a')).toBe(1);
     expect(await publisher.publish('pq', 'b')).toBe(1);
     await expect.poll(() => got).toEqual(['one a', 'p* pq b']);
-    if (version === 3) {
-      expect(await subscriber.set('while', 'subscribed')).toBe('OK');
-      expect(await subscriber.get('while')).toBe('subscribed');
-    }
+    // In RESP2 the client itself refuses.
+    const asked = version === 3 ? [await subscriber.set('while', 'subscribed'), await subscriber.get('while')] : null;
+    expect(asked).toEqual(version === 3 ? ['OK', 'subscribed'] : null);
     await subscriber.unsubscribe();
     await subscriber.pUnsubscribe();
     expect(await publisher.publish('one', 'nobody')).toBe(0);

@@ -61,6 +61,7 @@ describe.each(allKinds)('redis-cli on %s', (kind) => {
     await sleep(100);
     await cli(['RPUSH', 'queue', 'job']);
     await waiting.printed('queue\njob\n');
+    expect((await cli(['LLEN', 'queue'])).stdout).toBe('0\n');
   });
 });
 
@@ -72,7 +73,8 @@ describe.each(realKinds)('redis-cli on %s, a real server behind', (kind) => {
   test('MONITOR prints the commands of others', async () => {
     await using monitor = start(stage.port, ['MONITOR']);
     await monitor.printed('OK');
-    await runProgram('redis-cli', ['-p', String(stage.port), 'SET', 'seen', 'by-monitor']);
+    const set = await runProgram('redis-cli', ['-p', String(stage.port), 'SET', 'seen', 'by-monitor']);
+    expect(set.stdout).toBe('OK\n');
     await monitor.printed('"SET" "seen" "by-monitor"');
   });
 

@@ -69,7 +69,7 @@ describe('bytes', () => {
     expect(first).toBeLessThan(32 * 1024 * 1024);
     expect(left()).toBe(first);
     client.socket.resume();
-    await expect.poll(left).toBeGreaterThan(first + 64 * 1024 * 1024);
+    await expect.poll(left, { timeout: 15_000 }).toBeGreaterThan(first + 64 * 1024 * 1024);
     client.socket.destroy();
     server.close();
   });

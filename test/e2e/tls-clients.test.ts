@@ -83,7 +83,9 @@ describe('handshakes', () => {
     const old = await runProgram('openssl', ['s_client', '-tls1_1', '-cipher', 'ALL@SECLEVEL=0', '-connect', `127.0.0.1:${port}`]);
     expect(old.stdout + old.stderr).toMatch(/alert protocol version|unsupported protocol|no protocols available/i);
     expect(old.stdout).not.toContain('Cipher is ECDHE');
-    if (/alert protocol version/i.test(old.stderr)) await expect.poll(() => metric('TLS_FAILED')).toBeGreaterThan(before);
+    // An openssl without TLS 1.1 does not even try.
+    const tried = /alert protocol version/i.test(old.stderr) ? 1 : 0;
+    await expect.poll(() => metric('TLS_FAILED')).toBeGreaterThanOrEqual(before + tried);
   });
 
   test('a client that speaks no TLS, and one that says nothing, are closed and counted', async () => {

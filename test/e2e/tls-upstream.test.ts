@@ -96,7 +96,8 @@ describe('verification', () => {
   test('a node without TLS is an error, never a plain connection', async () => {
     await using plain = await startRedis();
     await using proxy = await start(`127.0.0.1:${plain.port}`);
-    await failure(proxy);
+    expect(await failure(proxy)).toMatch(/upstream|connect/i);
+    expect(proxy.records).not.toContainEqual(expect.objectContaining({ code: 'NODE_UP' }));
   });
 
   test('verify false takes any certificate, and is warned about', async () => {

@@ -10,7 +10,7 @@ import { clientsByWorker } from '../support/worker-clients.ts';
 
 const memory = { type: 'memory' };
 
-test.each([2, 3])('with %i workers a client that connects after a write always sees it, 100 times', async (workers) => {
+test.each([2, 3])('with %i workers a client that connects after a write always sees it, 100 times', { timeout: 60_000 }, async (workers) => {
   await using one = await startNamed('one');
   await using two = await startNamed('two');
   await using millrace = await startMillrace({ settings: { workers } });

@@ -5,6 +5,8 @@ import { sleep } from '../support/sleep.ts';
 import { clientsByWorker } from '../support/worker-clients.ts';
 
 const memory = { type: 'memory' };
+/** Two of them wait 5 s by design, and the machine may be busy. */
+const patient = { timeout: 60_000 };
 
 /** Does what it is told by the key: `spin` for ever, `exit` the thread, `throw` out of a timer. */
 const bad = `
@@ -31,7 +33,7 @@ const startBad = async (workers: number): Promise<MillraceProcess> => {
 const lost = (millrace: MillraceProcess): readonly Record<string, unknown>[] =>
   millrace.records().filter(({ code }) => code === 'WORKER_LOST');
 
-test.concurrent('a worker that a plugin keeps busy for ever is replaced in about 6 s; the other goes on', async ({ expect }) => {
+test.concurrent('a worker that a plugin keeps busy for ever is replaced in about 6 s; the other goes on', patient, async ({ expect }) => {
   await using millrace = await startBad(2);
   const byWorker = await clientsByWorker(millrace, 2);
   const [stuck, well] = [byWorker.get(0)![0]!, byWorker.get(1)![0]!];
@@ -58,7 +60,7 @@ test.concurrent('a worker that a plugin keeps busy for ever is replaced in about
   expect(await millrace.metric('millrace_workers_replaced_total')).toBe(1);
 });
 
-test.concurrent('a write while a worker hangs is answered and holds for the worker that comes after it', async ({ expect }) => {
+test.concurrent('a write while a worker hangs is answered and holds for the worker that comes after it', patient, async ({ expect }) => {
   await using millrace = await startBad(2);
   const byWorker = await clientsByWorker(millrace, 2);
   byWorker.get(1)![0]!.send('GET spin\r\n');
@@ -72,7 +74,7 @@ test.concurrent('a write while a worker hangs is answered and holds for the work
   }
 });
 
-test.concurrent('a worker whose thread ends is replaced, later each time; counts never go back', async ({ expect }) => {
+test.concurrent('a worker whose thread ends is replaced, later each time; counts never go back', patient, async ({ expect }) => {
   await using millrace = await startBad(2);
   const byWorker = await clientsByWorker(millrace, 2);
   await byWorker.get(1)![0]!.pipeline(Array.from({ length: 100 }, () => ['SET', 'a', '1']));
@@ -93,7 +95,7 @@ test.concurrent('a worker whose thread ends is replaced, later each time; counts
   await clientsByWorker(millrace, 2);
 });
 
-test.concurrent('an uncaught error ends one worker after its clients were answered, and names the cause', async ({ expect }) => {
+test.concurrent('an uncaught error ends one worker after its clients were answered, and names the cause', patient, async ({ expect }) => {
   await using millrace = await startBad(2);
   const byWorker = await clientsByWorker(millrace, 2);
   const [doomed, well] = [byWorker.get(0)![0]!, byWorker.get(1)![0]!];
