@@ -7,6 +7,7 @@ import type { ProtocolPlace } from '../../core/protocol.ts';
 import { commandNamed } from './commands/table.ts';
 import { keysAreKnown } from './commands/keys.ts';
 import type { RedisConf } from './backend.ts';
+import { globMatches } from './memory/glob.ts';
 
 interface Fault {
   readonly commands: readonly string[];
@@ -68,7 +69,7 @@ interface Rule {
 /** The rules of one command. */
 class CommandRules {
   readonly byKey = new Map<string, Rule>();
-  readonly patterns: { readonly pattern: RegExp; readonly rule: Rule }[] = [];
+  readonly patterns: { readonly pattern: string; readonly rule: Rule }[] = [];
   any: Rule | null = null;
 
   find(request: Request): Rule | null {
@@ -76,7 +77,7 @@ class CommandRules {
       const count = request.keyCount;
       for (let i = 0; i < count; i++) {
         const key = request.key(i).toString('latin1');
-        const rule = this.byKey.get(key) ?? this.patterns.find(({ pattern }) => pattern.test(key))?.rule;
+        const rule = this.byKey.get(key) ?? this.patterns.find(({ pattern }) => globMatches(pattern, key))?.rule;
         if (rule !== undefined) return rule;
       }
     }
@@ -116,7 +117,7 @@ function addRule(byCommand: Map<string, CommandRules>, name: string, rule: Rule)
   // The bytes of a key, one character each.
   if (key !== undefined) rules.byKey.set(Buffer.from(key).toString('latin1'), rule);
   for (const pattern of keys ?? []) {
-    rules.patterns.unshift({ pattern: glob(Buffer.from(pattern).toString('latin1')), rule });
+    rules.patterns.unshift({ pattern: Buffer.from(pattern).toString('latin1'), rule });
   }
 }
 
@@ -143,36 +144,6 @@ function finish(request: Request, fault: Fault): void {
   // What is owed before it still leaves: the close waits its turn.
   if (fault.close === true) request.settle(new ProxyError('FAULT_INJECTED', fault.error ?? '', { close: true }));
   else if (fault.error !== undefined) request.settle(new ProxyError('FAULT_INJECTED', fault.error));
-}
-
-/** Redis' glob, as a linear-time expression: stars that follow each other are one. */
-function glob(pattern: string): RegExp {
-  let text = '';
-  for (let i = 0; i < pattern.length; i++) {
-    const c = pattern[i]!;
-    if (c === '*') {
-      while (pattern[i + 1] === '*') i++;
-      text += '[^]*?';
-    } else if (c === '?') {
-      text += '[^]';
-    } else if (c === '[') {
-      const close = pattern.indexOf(']', i + 1);
-      if (close < 0) {
-        text += '\\[';
-      } else {
-        const body = pattern.slice(i + 1, close).replace(/[\\\]]/g, '\\$&');
-        text += body === '' ? '(?!)' : `[${body.startsWith('^') ? '^' : ''}${body.replace(/^\^/, '')}]`;
-        i = close;
-      }
-    } else {
-      text += literal(c === '\\' && i + 1 < pattern.length ? pattern[++i]! : c);
-    }
-  }
-  return new RegExp(`^${text}$`);
-}
-
-function literal(c: string): string {
-  return /[\w\s]/.test(c) ? c : `\\${c}`;
 }
 
 /** Numbers from 0 to 100; the same ones for the same seed (mulberry32). */

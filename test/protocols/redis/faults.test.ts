@@ -74,11 +74,11 @@ test('a key is ignored where a command has none', async () => {
 });
 
 test('patterns are those of Redis', async () => {
-  const patterns = ['user:*', 'a?c', '[xyz]1', '[^a-f]2', 'lit\\*eral', 'h**o', '.+', '[', 'é*'];
+  const patterns = ['user:*', 'a?c', '[xyz]1', '[^a-f]2', 'lit\\*eral', 'h**o', '.+', '[', 'é*', '[z-x]3', '[a\\]b]4', '[]5', '[rest', '\\'];
   await put([{ commands: ['get'], keys: patterns, error: 'ERR met' }]);
   const client = await proxy.connect();
   await using direct = await RespClient.connect(redis.port);
-  for (const key of ['user:', 'user:1', 'xuser:1', 'abc', 'ac', 'a\nc', 'x1', 'w1', 'z2', 'c2', 'lit*eral', 'literal', 'hello', 'ho', '.+', 'aa', '[', 'école', 'ecole']) {
+  for (const key of ['user:', 'user:1', 'xuser:1', 'abc', 'ac', 'a\nc', 'x1', 'w1', 'z2', 'c2', 'lit*eral', 'literal', 'hello', 'ho', '.+', 'aa', '[', 'école', 'ecole', 'y3', ']4', 'b4', '5', 'r', 'rest', '\\']) {
     // The server itself says what a pattern means.
     await direct.command('FLUSHALL');
     await direct.command('SET', key, '1');
