@@ -1,0 +1,54 @@
+// The guides as a reader follows them: getting started, configuration, Redis.
+import { expect, test, vi } from 'vitest';
+import { startRedis } from '../support/redis-server.ts';
+import { blocksOf, readPage, type Block } from './page.ts';
+import { Reader } from './reader.ts';
+
+vi.setConfig({ testTimeout: 60_000 });
+
+/** The YAML block that holds this, as a file beside Millrace. */
+function write(reader: Reader, name: string, blocks: readonly Block[], holds: string): void {
+  const block = blocks.find(({ language, code }) => language === 'yaml' && code.includes(holds));
+  expect(block, holds).toBeDefined();
+  reader.place.write(name, reader.translate(block!.code));
+}
+
+test('getting started: every command works and shows what it says, and the file does the same', async () => {
+  const blocks = blocksOf(readPage('docs/getting-started.md'));
+  await using reader = await Reader.open();
+  await reader.start();
+  expect(await reader.followAll(blocks)).toBe(2);
+
+  // The limit of the route that the store keeps would be in the way of what the file shows.
+  await reader.run('curl -X DELETE -H "X-API-KEY: $(cat data/admin.key)" http://127.0.0.1:9180/apisix/admin/stream_routes/1');
+  write(reader, 'millrace.yaml', blocks, 'resources: resources.yaml');
+  write(reader, 'resources.yaml', blocks, 'fault-injection');
+  expect((await reader.place.run('check', '-c', 'millrace.yaml')).code).toBe(0);
+  await reader.start();
+  const began = performance.now();
+  expect(await reader.run('redis-cli -p 9101 get greeting')).toBe('(nil)\n');
+  expect(performance.now() - began).toBeGreaterThan(500);
+});
+
+test('configuration: the two files that it begins with are right, and serve', async () => {
+  const blocks = blocksOf(readPage('docs/configuration.md'));
+  await using redis = await startRedis();
+  await using reader = await Reader.open({ 6379: redis.port, 6380: redis.port });
+  write(reader, 'millrace.yaml', blocks, 'workers: 2');
+  // Both nodes are one server here, and one address may stand in a list once.
+  const resources = blocks.find(({ code }) => code.includes('upstreams:'))!.code.replace(/, "127\.0\.0\.1:6380": 1/, '');
+  reader.place.write('resources.yaml', reader.translate(resources));
+  const checked = await reader.place.run('check', '-c', 'millrace.yaml');
+  expect(checked.err + checked.out).not.toMatch(/expected/);
+  expect(checked.code).toBe(0);
+  await reader.start();
+  expect(await reader.run('redis-cli -p 9101 set a 1')).toBe('OK\n');
+});
+
+test('redis: the route that it begins with works', async () => {
+  await using redis = await startRedis();
+  await using reader = await Reader.open({ 6379: redis.port });
+  await reader.start();
+  expect(await reader.followAll(blocksOf(readPage('docs/redis.md')))).toBe(1);
+  expect(await reader.run('redis-cli -p 9101 info server')).toContain(`tcp_port:${redis.port}`);
+});
