@@ -1,14 +1,12 @@
-// A conversation whose requests are whole messages: it gathers bytes until a message is complete, and keeps all that
+// A conversation whose requests are whole messages: it gathers bytes until a message is complete, and keeps
+// all that
 // is under way on one link. A protocol says where a message ends and what an error looks like.
-import type { Connection } from './connection.ts';
-import type { Engine } from './engine.ts';
 import { ProxyError } from './errors.ts';
 import { Message, MessageRequest } from './message-request.ts';
 import { flushOutboxes } from './outbox.ts';
 import type { Plan } from './plan.ts';
 import type { Backend } from './protocol.ts';
 import type { Request } from './request.ts';
-import type { Route } from './route.ts';
 import { Session } from './session.ts';
 import type { Link } from './upstream/link.ts';
 
@@ -27,11 +25,7 @@ export abstract class MessageSession extends Session {
   #congested = false;
   #waits = false;
 
-  constructor(connection: Connection, route: Route, engine: Engine) {
-    super(connection, route, engine);
-  }
-
-  /** Where the message ends that begins at `start`; 0: more bytes are needed. Throws a ProxyError for what is none. */
+  /** Where the message ends that begins at `start`; 0: more bytes are needed. Throws a ProxyError if it is none. */
   protected abstract frame(bytes: Buffer, start: number, end: number): number;
   /** A request for a message, which is a view; null: the session dealt with it. */
   protected abstract request(plan: Plan, message: Buffer): Request | null;
@@ -41,8 +35,10 @@ export abstract class MessageSession extends Session {
   /** Whether the next request may start. False: it is asked again when something was answered. */
   protected mayStart(plan: Plan): boolean {
     const { link } = this;
-    if (plan.backend === this.#backend && (link === null || (link.state !== 'closed' && !link.detached))) return true;
-    // Another link: what the old one owes comes first, so that a command finds the effects of those before it.
+    const usable = link === null || (link.state !== 'closed' && !link.detached);
+    if (usable && plan.backend === this.#backend) return true;
+    // Another link: what the old one owes comes first, so that a command finds the effects of those before
+    // it.
     if (!this.idle) return false;
     this.#backend = plan.backend;
     this.link = null;
@@ -98,8 +94,8 @@ export abstract class MessageSession extends Session {
     while (this.#at < this.#end) {
       const next = this.frame(this.#bytes, this.#at, this.#end);
       if (next === 0) {
-        const { assembly } = this.engine.limits;
-        if (this.#end - this.#at > assembly) throw new ProxyError('PROTOCOL_ERROR', `request: expected at most ${assembly} bytes`);
+        const most = this.engine.limits.assembly;
+        if (this.unread > most) throw new ProxyError('PROTOCOL_ERROR', `request: expected at most ${most} bytes`);
         if (this.#since === 0) this.#since = this.engine.clock.now();
         return null;
       }
@@ -114,7 +110,7 @@ export abstract class MessageSession extends Session {
     return null;
   }
 
-  /** Answers what is no message, in its place among the answers; then the connection ends. No hook sees it. */
+  /** Answers what is no message, in its place; then the connection ends. No hook sees it. */
   #refusal(plan: Plan, error: ProxyError): Request {
     this.#at = this.#end;
     const request = new BrokenMessage(this, plan, EMPTY);

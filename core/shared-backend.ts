@@ -27,8 +27,8 @@ export class SharedBackend implements Backend {
     const { session } = request as MessageRequest;
     // A link that closed has answered everything: nothing can be overtaken on another one.
     if (session.link === null || session.link.state === 'closed') session.link = this.#choose(session);
-    if (session.link === null) request.settle(new ProxyError(this.upstream === null ? 'NO_UPSTREAM' : 'NO_NODE'));
-    else session.send(session.link, request as MessageRequest);
+    if (session.link !== null) session.send(session.link, request as MessageRequest);
+    else request.settle(new ProxyError(this.upstream === null ? 'NO_UPSTREAM' : 'NO_NODE'));
   }
 
   #choose(session: Session): Link | null {

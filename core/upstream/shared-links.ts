@@ -1,4 +1,5 @@
-// One link per node for all clients of upstreams that agree on how connections are made. It hangs on the node and is
+// One link per node for all clients of upstreams that agree on how connections are made. It hangs on the node
+// and is
 // counted: it outlives a reload as long as some backend uses the node.
 import type { Engine } from '../engine.ts';
 import type { Link, LinkOptions } from './link.ts';

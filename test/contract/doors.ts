@@ -53,7 +53,9 @@ export function doorContract(door: Door): void {
 
     test('a fault answers the operations it is for, and nothing reaches the node', async () => {
       await using fixture = await door.start();
-      await fixture.use({ 'fault-injection': { commands: [second.toUpperCase()], abort: { error: 'made to fail' } } });
+      await fixture.use({
+        'fault-injection': { commands: [second.toUpperCase()], abort: { error: 'made to fail' } },
+      });
       const client = await fixture.connect();
       client.send(['first', 'second']);
       expect(await client.answers(1)).toEqual(['ok']);
@@ -124,7 +126,10 @@ export function doorContract(door: Door): void {
       client.send(['first', 'second']);
       const records = (await sink.wait(2)).map((line) => JSON.parse(line) as Record<string, unknown>);
       expect(records).toMatchObject([
-        { command: first, outcome: 'ok', from: '127.0.0.1', node: expect.stringMatching(/^127\.0\.0\.1:\d+$/), route_id: '1' },
+        {
+          command: first, outcome: 'ok', from: '127.0.0.1', node: expect.stringMatching(/^127\.0\.0\.1:\d+$/),
+          route_id: '1',
+        },
         { command: second, outcome: 'fault_injected', node: '' },
       ]);
       for (const { took } of records) expect(took).toBeTypeOf('number');

@@ -19,23 +19,66 @@ describe('a plugin that misbehaves', () => {
     request.settle(new ProxyError('DENIED', 'second'));
   };
   test.for<{ what: string; hooks: Hooks; answer: string; code: string | null }>([
-    { what: 'throws', hooks: { request() { throw new Error('oops'); } }, answer: '-PLUGIN_FAILED a plugin failed', code: 'PLUGIN_FAILED' },
-    { what: 'throws what is no error', hooks: { request() { throw 'oops'; } }, answer: '-PLUGIN_FAILED a plugin failed', code: 'PLUGIN_FAILED' },
-    { what: 'throws a failure of ours', hooks: { request() { throw new ProxyError('DENIED', 'not you'); } }, answer: '-DENIED not you', code: null },
-    { what: 'rejects', hooks: { request: () => Promise.reject(new Error('oops')) }, answer: '-PLUGIN_FAILED a plugin failed', code: 'PLUGIN_FAILED' },
-    { what: 'never resolves', hooks: { request: () => never, maxWait: 50 }, answer: '-PLUGIN_TIMEOUT a plugin did not answer in time', code: 'PLUGIN_TIMEOUT' },
+    {
+      what: 'throws', hooks: { request() { throw new Error('oops'); } },
+      answer: '-PLUGIN_FAILED a plugin failed', code: 'PLUGIN_FAILED',
+    },
+    {
+      what: 'throws what is no error', hooks: { request() { throw 'oops'; } },
+      answer: '-PLUGIN_FAILED a plugin failed', code: 'PLUGIN_FAILED',
+    },
+    {
+      what: 'throws a failure of ours', hooks: { request() { throw new ProxyError('DENIED', 'not you'); } },
+      answer: '-DENIED not you', code: null,
+    },
+    {
+      what: 'rejects', hooks: { request: () => Promise.reject(new Error('oops')) },
+      answer: '-PLUGIN_FAILED a plugin failed', code: 'PLUGIN_FAILED',
+    },
+    {
+      what: 'never resolves', hooks: { request: () => never, maxWait: 50 },
+      answer: '-PLUGIN_TIMEOUT a plugin did not answer in time', code: 'PLUGIN_TIMEOUT',
+    },
     { what: 'settles twice', hooks: { request: twice }, answer: '-DENIED first', code: null },
-    { what: 'throws after it settled', hooks: { request(request) { twice(request); throw new Error('oops'); } }, answer: '-DENIED first', code: 'PLUGIN_FAILED' },
-    { what: 'settles after its deadline', hooks: { async request(request) { await sleep(80); twice(request); }, maxWait: 30 }, answer: '-PLUGIN_TIMEOUT a plugin did not answer in time', code: 'PLUGIN_TIMEOUT' },
-    { what: 'throws in its response hook', hooks: { response() { throw new Error('oops'); } }, answer: '-PLUGIN_FAILED a plugin failed', code: 'PLUGIN_FAILED' },
-    { what: 'throws in its log hook', hooks: { log() { throw new Error('oops'); } }, answer: 'get a!', code: 'PLUGIN_FAILED' },
-    { what: 'throws in select', hooks: { select() { throw new Error('oops'); }, log() {} }, answer: 'get a!', code: 'PLUGIN_FAILED' },
-    { what: 'throws when a connection ends', hooks: { disconnect() { throw new Error('oops'); } }, answer: 'get a!', code: 'PLUGIN_FAILED' },
-    { what: 'throws when it is closed', hooks: { close() { throw new Error('oops'); } }, answer: 'get a!', code: 'PLUGIN_FAILED' },
-    { what: 'rejects when it is closed', hooks: { close: () => Promise.reject(new Error('oops')) }, answer: 'get a!', code: 'PLUGIN_FAILED' },
+    {
+      what: 'throws after it settled',
+      hooks: { request(request) { twice(request); throw new Error('oops'); } }, answer: '-DENIED first',
+      code: 'PLUGIN_FAILED',
+    },
+    {
+      what: 'settles after its deadline',
+      hooks: { async request(request) { await sleep(80); twice(request); }, maxWait: 30 },
+      answer: '-PLUGIN_TIMEOUT a plugin did not answer in time', code: 'PLUGIN_TIMEOUT',
+    },
+    {
+      what: 'throws in its response hook', hooks: { response() { throw new Error('oops'); } },
+      answer: '-PLUGIN_FAILED a plugin failed', code: 'PLUGIN_FAILED',
+    },
+    {
+      what: 'throws in its log hook', hooks: { log() { throw new Error('oops'); } }, answer: 'get a!',
+      code: 'PLUGIN_FAILED',
+    },
+    {
+      what: 'throws in select', hooks: { select() { throw new Error('oops'); }, log() {} }, answer: 'get a!',
+      code: 'PLUGIN_FAILED',
+    },
+    {
+      what: 'throws when a connection ends', hooks: { disconnect() { throw new Error('oops'); } },
+      answer: 'get a!', code: 'PLUGIN_FAILED',
+    },
+    {
+      what: 'throws when it is closed', hooks: { close() { throw new Error('oops'); } }, answer: 'get a!',
+      code: 'PLUGIN_FAILED',
+    },
+    {
+      what: 'rejects when it is closed', hooks: { close: () => Promise.reject(new Error('oops')) },
+      answer: 'get a!', code: 'PLUGIN_FAILED',
+    },
   ])('that $what harms its own request only', async ({ hooks, answer, code }) => {
     await using upstream = await startLineUpstream();
-    await using proxy = await startLineProxy({ nodes: [upstream.port], plugins: [plugin('bad', () => hooks)], use: { bad: {} } });
+    await using proxy = await startLineProxy({
+      nodes: [upstream.port], plugins: [plugin('bad', () => hooks)], use: { bad: {} },
+    });
     await proxy.put('/apisix/admin/stream_routes/2', {
       server_addr: '127.0.0.2', upstream: { nodes: { [`127.0.0.1:${upstream.port}`]: 1 } }, protocol: { name: 'line' },
     });
@@ -99,7 +142,9 @@ describe('phases', () => {
         if (outcome instanceof Message) request.outcome = new Message(Buffer.from(outcome.raw.toString().toUpperCase())) as Reply;
       },
     }));
-    await using proxy = await startLineProxy({ nodes: [upstream.port], plugins: [shout], use: { shout: {} } });
+    await using proxy = await startLineProxy({
+      nodes: [upstream.port], plugins: [shout], use: { shout: {} },
+    });
     const client = await proxy.dial();
     client.send('get a\nping\nget b\n');
     expect(await client.read(3)).toEqual(['GET A!', 'PONG', 'GET B!']);
@@ -108,12 +153,15 @@ describe('phases', () => {
   test('later hooks do not run once a request is answered, its log hooks do', async () => {
     await using upstream = await startLineUpstream();
     const seen: string[] = [];
-    const deny = plugin('deny', () => ({ request: (request) => request.settle(new ProxyError('DENIED')) }), { priority: 2 });
+    const refuse = (request: Request): void => request.settle(new ProxyError('DENIED'));
+    const deny = plugin('deny', () => ({ request: refuse }), { priority: 2 });
     const after = plugin('after', () => ({
       request() { seen.push('request'); },
       log(request) { seen.push((request.outcome as ProxyError).code); },
     }), { priority: 1 });
-    await using proxy = await startLineProxy({ nodes: [upstream.port], plugins: [deny, after], use: { deny: {}, after: {} } });
+    await using proxy = await startLineProxy({
+      nodes: [upstream.port], plugins: [deny, after], use: { deny: {}, after: {} },
+    });
     expect(await (await proxy.dial()).ask('get a')).toBe('-DENIED denied');
     expect(seen).toEqual(['DENIED']);
     expect(upstream.received).toEqual([]);
@@ -121,7 +169,9 @@ describe('phases', () => {
 
   test('a connection that a connect hook refuses is told so and never read', async () => {
     await using upstream = await startLineUpstream();
-    const gate = plugin('gate', () => ({ async connect() { await sleep(5); throw new ProxyError('DENIED', 'not you'); } }));
+    const gate = plugin('gate', () => ({
+      async connect() { await sleep(5); throw new ProxyError('DENIED', 'not you'); },
+    }));
     await using proxy = await startLineProxy({ nodes: [upstream.port], plugins: [gate], use: { gate: {} } });
     const client = await proxy.dial();
     client.send('get a\n');
@@ -135,7 +185,9 @@ describe('phases', () => {
     { what: 'rejects', hooks: { connect: () => Promise.reject(new Error('oops')) } },
   ])('a gate that $what stays shut', async ({ hooks }) => {
     await using upstream = await startLineUpstream();
-    await using proxy = await startLineProxy({ nodes: [upstream.port], plugins: [plugin('gate', () => hooks)], use: { gate: {} } });
+    await using proxy = await startLineProxy({
+      nodes: [upstream.port], plugins: [plugin('gate', () => hooks)], use: { gate: {} },
+    });
     const client = await proxy.dial();
     client.send('get a\n');
     await client.untilEnded();
@@ -148,7 +200,9 @@ describe('phases', () => {
     using authority = makeAuthority();
     const { cert, key } = authority.issue('localhost', ['IP:127.0.0.1']);
     await using upstream = await startLineUpstream();
-    const gate = plugin('gate', () => ({ async connect() { await sleep(30); throw new ProxyError('DENIED', 'not you'); } }));
+    const gate = plugin('gate', () => ({
+      async connect() { await sleep(30); throw new ProxyError('DENIED', 'not you'); },
+    }));
     const port = await freePort();
     await using proxy = await startLineProxy({
       nodes: [upstream.port], plugins: [gate], use: { gate: {} }, settings: { listeners: [{ port, tls: { cert, key } }] },
@@ -171,7 +225,9 @@ describe('phases', () => {
     }));
     await using proxy = await startLineProxy({ nodes: [upstream.port], plugins: [deny], use: { deny: {} } });
     const client = await proxy.dial();
-    const use = (meta: Record<string, unknown>): Promise<void> => proxy.route({ plugins: { deny: { _meta: meta } } });
+    const use = (meta: Record<string, unknown>): Promise<void> => proxy.route({
+      plugins: { deny: { _meta: meta } },
+    });
     await use({ error_response: 'the text of the route' });
     expect(await client.ask('get a')).toBe('-DENIED the text of the route');
     await use({ filter: [['command', '==', 'set']] });

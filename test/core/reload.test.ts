@@ -5,17 +5,21 @@ import { startLineUpstream } from '../support/line-upstream.ts';
 import { sleep } from '../support/sleep.ts';
 
 /** A plugin that says when a place of it begins, is used and ends. */
-function lifeline(): { steps: string[]; plugin: ReturnType<typeof plugin> } {
+function lifeline(): { steps: string[]; release: () => void; plugin: ReturnType<typeof plugin> } {
   const steps: string[] = [];
+  const { promise: released, resolve: release } = Promise.withResolvers<void>();
   return {
-    steps,
+    steps, release,
     plugin: plugin('life', (conf: { n: number }) => {
       let closed = false;
       steps.push(`setup ${conf.n}`);
       const used = (hook: string): void => { if (closed) steps.push(`${hook} ${conf.n} after close`); };
       return {
-        maxWait: 2000,
-        request: (request: Request) => { used('request'); return request.name === 'slow' ? sleep(100) : undefined; },
+        maxWait: 10_000,
+        request: (request: Request) => {
+          used('request');
+          return request.name === 'slow' ? released : undefined;
+        },
         log: (request: Request) => { used('log'); steps.push(`log ${conf.n} ${request.name}`); },
         response: () => used('response'),
         close() { closed = true; steps.push(`close ${conf.n}`); },
@@ -27,7 +31,9 @@ function lifeline(): { steps: string[]; plugin: ReturnType<typeof plugin> } {
 test('open sessions use the new plan from their next request on; the old one is closed after its last', async () => {
   await using upstream = await startLineUpstream();
   const life = lifeline();
-  await using proxy = await startLineProxy({ nodes: [upstream.port], plugins: [life.plugin], use: { life: { n: 1 } } });
+  await using proxy = await startLineProxy({
+    nodes: [upstream.port], plugins: [life.plugin], use: { life: { n: 1 } },
+  });
   const [busy, other] = [await proxy.dial(), await proxy.dial()];
   busy.send('slow a\n');
   await sleep(20);
@@ -35,6 +41,7 @@ test('open sessions use the new plan from their next request on; the old one is 
   expect(await other.ask('get b')).toBe('get b!');
   expect(life.steps).toEqual(['setup 1', 'setup 2', 'log 2 get']);
   busy.send('get c\n');
+  life.release();
   expect(await busy.read(2)).toEqual(['slow a!', 'get c!']);
   await sleep(10);
   expect(life.steps.slice(3)).toEqual(['log 1 slow', 'close 1', 'log 2 get']);
@@ -43,7 +50,9 @@ test('open sessions use the new plan from their next request on; the old one is 
 test('a place whose route is gone is closed once, and no hook runs after that', async () => {
   await using upstream = await startLineUpstream();
   const life = lifeline();
-  await using proxy = await startLineProxy({ nodes: [upstream.port], plugins: [life.plugin], use: { life: { n: 1 } } });
+  await using proxy = await startLineProxy({
+    nodes: [upstream.port], plugins: [life.plugin], use: { life: { n: 1 } },
+  });
   const client = await proxy.dial();
   expect(await client.ask('get a')).toBe('get a!');
   await proxy.call('DELETE', '/apisix/admin/stream_routes/1');
@@ -56,7 +65,9 @@ test('a place whose route is gone is closed once, and no hook runs after that', 
 test('a write that changes nothing of a route leaves its plan and its links alone', async () => {
   await using upstream = await startLineUpstream();
   const life = lifeline();
-  await using proxy = await startLineProxy({ nodes: [upstream.port], plugins: [life.plugin], use: { life: { n: 1 } } });
+  await using proxy = await startLineProxy({
+    nodes: [upstream.port], plugins: [life.plugin], use: { life: { n: 1 } },
+  });
   const client = await proxy.dial();
   await client.ask('get a');
   await proxy.put('/apisix/admin/stream_routes/2', {

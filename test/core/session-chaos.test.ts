@@ -1,4 +1,5 @@
-// Looks for the worst fault, a reply given to the wrong request: random requests of many clients, some of them seen by
+// Looks for the worst fault, a reply given to the wrong request: random requests of many clients, some of
+// them seen by
 // hooks, answered here, delayed or refused; nodes that break links and answer late; reloads all the time.
 import { expect, test } from 'vitest';
 import { ProxyError } from '../../core/errors.ts';

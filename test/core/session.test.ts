@@ -41,7 +41,9 @@ describe('order', () => {
   test('an answer of our own waits until older ones have left', async () => {
     const held: (() => void)[] = [];
     await using upstream = await startLineUpstream((line, socket) => { held.push(() => socket.write(`${line}!\n`)); });
-    await using proxy = await startLineProxy({ nodes: [upstream.port], plugins: [rules], use: { rules: {} } });
+    await using proxy = await startLineProxy({
+      nodes: [upstream.port], plugins: [rules], use: { rules: {} },
+    });
     const client = await proxy.dial();
     client.send('get a\nping\nrefuse b\nget c\n');
     await upstream.wait(2);
@@ -53,7 +55,9 @@ describe('order', () => {
 
   test('a delayed request holds back those behind it, and nobody else', async () => {
     await using upstream = await startLineUpstream();
-    await using proxy = await startLineProxy({ nodes: [upstream.port], plugins: [rules], use: { rules: {} } });
+    await using proxy = await startLineProxy({
+      nodes: [upstream.port], plugins: [rules], use: { rules: {} },
+    });
     const [slow, quick] = [await proxy.dial(), await proxy.dial()];
     slow.send('slow 80\nget b\n');
     await sleep(20);
@@ -95,7 +99,9 @@ describe('ends', () => {
     const watch = plugin('watch', () => ({
       log(request: Request) { logged.push([request.key(0).toString(), request.outcome === null]); },
     }));
-    await using proxy = await startLineProxy({ nodes: [upstream.port], plugins: [watch], use: { watch: {} } });
+    await using proxy = await startLineProxy({
+      nodes: [upstream.port], plugins: [watch], use: { watch: {} },
+    });
     const [gone, other] = [await proxy.dial(), await proxy.dial()];
     gone.send('get a\nget b\n');
     await upstream.wait(2);
@@ -132,7 +138,9 @@ describe('ends', () => {
 
   test('an idle client is closed when that is asked for', async () => {
     await using upstream = await startLineUpstream();
-    await using proxy = await startLineProxy({ nodes: [upstream.port], limits: { client_idle_timeout_s: 0.2 } });
+    await using proxy = await startLineProxy({
+      nodes: [upstream.port], limits: { client_idle_timeout_s: 0.2 },
+    });
     const client = await proxy.dial();
     expect(await client.ask('get a')).toBe('get a!');
     await client.untilEnded(3000);

@@ -1,4 +1,5 @@
-// The framework as the reference's own tests of its toy protocol see it; where the reference has a defect, the right
+// The framework as the reference's own tests of its toy protocol see it; where the reference has a defect,
+// the right
 // behaviour. Ids are those of its rows.
 import { createServer, type AddressInfo, type Server } from 'node:net';
 import { once } from 'node:events';
@@ -13,7 +14,9 @@ import { freePort } from '../support/ports.ts';
 import { sleep } from '../support/sleep.ts';
 
 const unary = { type: UNARY, stream: 2, body: 'abc' };
-const frame = (type: number, stream: number, service: string, body: string): object => ({ type, stream, service, body });
+const frame = (type: number, stream: number, service: string, body: string): object => ({
+  type, stream, service, body,
+});
 
 /** Remembers what the log hook saw: stream and whether it was left unfinished. */
 function watcher(): { seen: [stream: number, outcome: string][]; plugin: ReturnType<typeof plugin> } {
@@ -51,7 +54,8 @@ describe('frames', () => {
     client.socket.write(makeFrame(unary).subarray(0, 3));
     await client.untilEnded();
     expect(client.received).toHaveLength(0);
-    expect(proxy.records).toContainEqual(expect.objectContaining({ code: 'CLIENT_REQUEST_TIMEOUT', route: '1' }));
+    expect(proxy.records)
+      .toContainEqual(expect.objectContaining({ code: 'CLIENT_REQUEST_TIMEOUT', route: '1' }));
     expect(await proxy.metrics()).toMatch(/connections_closed_total\{reason="CLIENT_REQUEST_TIMEOUT"\} 1/);
   });
 
@@ -101,7 +105,8 @@ describe('frames', () => {
     await proxy.route('1', [upstream.port], { plugins: { watch: {} } });
     const client = await proxy.dial();
     client.send({ type: STREAM, stream: 1, body: 'first' }, { type: STREAM, stream: 2, body: 'second' });
-    expect((await client.read(2)).map(({ stream, body }) => [stream, body])).toEqual([[2, 'second'], [1, 'first']]);
+    expect((await client.read(2)).map(({ stream, body }) => [stream, body]))
+      .toEqual([[2, 'second'], [1, 'first']]);
     expect(seen).toEqual([[2, 'ok'], [1, 'ok']]);
   });
 
@@ -136,7 +141,9 @@ describe('frames', () => {
   });
 
   test('a reply as long as another request ends the session instead of being believed', async () => {
-    await using upstream = await startPingPongUpstream((_raw, socket) => { socket.write(makeFrame({ ...unary, body: 'longer' })); });
+    await using upstream = await startPingPongUpstream((_raw, socket) => {
+      socket.write(makeFrame({ ...unary, body: 'longer' }));
+    });
     await using proxy = await startPingPongProxy();
     await proxy.route('1', [upstream.port]);
     const client = await proxy.dial();
@@ -188,7 +195,8 @@ describe('nodes', () => {
     client.send(unary);
     await client.untilEnded();
     expect(client.received).toHaveLength(0);
-    expect(JSON.stringify(proxy.records.find(({ code }) => code === 'NODE_DOWN'))).toMatch(/failed to connect to upstream.*ECONNREFUSED/);
+    expect(JSON.stringify(proxy.records.find(({ code }) => code === 'NODE_DOWN')))
+      .toMatch(/failed to connect to upstream.*ECONNREFUSED/);
     expect(await proxy.metrics()).toMatch(/connections_closed_total\{reason="CONNECT_FAILED"\} 1/);
     expect(await proxy.route('1', [upstream.port])).toBe(200);
     expect(await (await proxy.dial()).ask(unary)).toMatchObject(unary);
@@ -206,7 +214,8 @@ describe('nodes', () => {
     const { seen, plugin: watch } = watcher();
     await using proxy = await startPingPongProxy({ plugins: [watch] });
     const timeout = { connect: 0.01, send: 0.009, read: 0.008 };
-    expect(await proxy.route('1', [upstream.port], { upstream: { timeout }, plugins: { watch: {} } })).toBe(201);
+    expect(await proxy.route('1', [upstream.port], { upstream: { timeout }, plugins: { watch: {} } }))
+      .toBe(201);
     const client = await proxy.dial();
     const began = performance.now();
     client.send(unary);
@@ -245,9 +254,11 @@ describe('subordinate routes', () => {
   test('XF-15 subordinates need a superior that exists and speaks the same protocol', async () => {
     await using proxy = await startPingPongProxy();
     expect(await proxy.route('1', [1995])).toBe(201);
-    expect(await proxy.route('2', [1995], { protocol: { superior_id: 1, conf: { service: 'a' } } })).toBe(201);
+    expect(await proxy.route('2', [1995], { protocol: { superior_id: 1, conf: { service: 'a' } } }))
+      .toBe(201);
     expect(await proxy.route('3', [1995], subordinate('b') as Record<string, unknown>)).toBe(201);
-    expect(await proxy.route('4', [1995], { protocol: { superior_id: 10000, conf: { service: 'b' } } })).toBe(400);
+    expect(await proxy.route('4', [1995], { protocol: { superior_id: 10000, conf: { service: 'b' } } }))
+      .toBe(400);
     expect(await proxy.route('5', [1995], { protocol: { name: 'redis' } })).toBe(201);
     expect(await proxy.route('6', [1995], { protocol: { name: 'redis', superior_id: 1 } })).toBe(400);
   });
@@ -367,7 +378,8 @@ describe('loggers', () => {
     await using proxy = await startPingPongProxy();
     await proxy.put('/apisix/admin/plugin_metadata/syslog', { log_format: { client_ip: '$remote_addr' } });
     const conf = { host: '127.0.0.1', port: sink.port, sock_type: 'udp', batch_max_size: 1 };
-    expect(await proxy.route('1', [upstream.port], { protocol: { logger: [{ name: 'syslog', conf }] } })).toBe(201);
+    expect(await proxy.route('1', [upstream.port], { protocol: { logger: [{ name: 'syslog', conf }] } }))
+      .toBe(201);
     await (await proxy.dial()).ask(unary);
     expect((await sink.wait(1))[0]).toMatch(/\{.*"client_ip":"127\.0\.0\.1".*\}/);
   });
@@ -388,7 +400,8 @@ describe('loggers', () => {
     await using sink = await tcpLogSink();
     await using proxy = await startPingPongProxy();
     const conf = { host: '127.0.0.1', port: sink.port, flush_limit: 1, batch_max_size: 1 };
-    expect(await proxy.route('1', [upstream.port], { protocol: { logger: [{ name: 'syslog', conf }] } })).toBe(201);
+    expect(await proxy.route('1', [upstream.port], { protocol: { logger: [{ name: 'syslog', conf }] } }))
+      .toBe(201);
     expect(await (await proxy.dial()).ask(unary)).toMatchObject(unary);
     const began = performance.now();
     await sink.wait(1);

@@ -1,4 +1,5 @@
-// One line in, one line out: `get a` is answered with whatever line the node sends. A line that begins with `-` is an
+// One line in, one line out: `get a` is answered with whatever line the node sends. A line that begins with
+// `-` is an
 // error.
 import {
   defineProtocol, Message, MessageLink, MessageRequest, MessageSession, ProxyError, SharedBackend, type Plan,
@@ -23,8 +24,8 @@ class LineRequest extends MessageRequest {
 class LineSession extends MessageSession {
   protected frame(bytes: Buffer, start: number, end: number): number {
     const next = lineEnd(bytes, start, end);
-    if ((next || end) - start > longest) throw new ProxyError('PROTOCOL_ERROR', `line: expected at most ${longest} bytes`);
-    return next;
+    if ((next || end) - start <= longest) return next;
+    throw new ProxyError('PROTOCOL_ERROR', `line: expected at most ${longest} bytes`);
   }
 
   protected request(plan: Plan, line: Buffer): LineRequest {

@@ -1,5 +1,7 @@
-// A protocol that has what Redis has not: replies in any order, matched by stream id; heartbeats in both directions;
-// frames of the node's own; one upstream connection per client and upstream; services behind subordinate routes.
+// A protocol that has what Redis has not: replies in any order, matched by stream id; heartbeats in both
+// directions;
+// frames of the node's own; one upstream connection per client and upstream; services behind subordinate
+// routes.
 import {
   defineProtocol, linkOptions, Message, MessageLink, MessageRequest, MessageSession, ProxyError,
   type Backend, type BackendOptions, type Engine, type LinkOptions, type Node, type Plan, type Request, type Upstream,
