@@ -186,7 +186,7 @@ function register(container: DependencyContainer, options: AppOptions, upstream:
 function defaultUpstream(environment: Readonly<Record<string, string | undefined>>): UpstreamValue {
   const address = environment['MILLRACE_UPSTREAM'];
   if (address === undefined || address === '') return { type: 'memory' };
-  if (!/^(\[[0-9a-fA-F:.]+\]|[^\s:\[\]]+)(:\d{1,5})?$/.test(address)) {
+  if (!/^(\[[0-9a-fA-F:.]+\]|[^\s:[\]]+)(:\d{1,5})?$/.test(address)) {
     throw new ProxyError('SETTINGS_INVALID', `MILLRACE_UPSTREAM: expected host:port, got "${address}"`);
   }
   return { type: 'roundrobin', nodes: { [address]: 1 } };

@@ -6,7 +6,7 @@ import { Socket } from 'node:net';
 /** Takes `length` bytes from the start of `bytes`; they are overwritten by the next read. */
 export type Sink = (bytes: Buffer, length: number) => void;
 
-const CLIENT_BUFFER = 64 * 1024;
+const CLIENT_BUFFER = 128 * 1024;
 /** Buffer of one link: begins small, because most links carry little, and doubles while reads fill it. */
 const SMALLEST_UPSTREAM = 16 * 1024;
 const LARGEST_UPSTREAM = 256 * 1024;

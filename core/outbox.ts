@@ -74,7 +74,7 @@ export class Outbox {
     if (this.#bytes === null) return;
     // While older bytes wait, a view would pin its whole buffer for as long as this client reads slowly: copy.
     const waited = this.#socket.writableLength > 0 && !this.#corked;
-    if (waited) this.#bytes = Buffer.from(this.#bytes.subarray(this.#start, this.#end)), this.#unshift();
+    if (waited) this.#copy();
     this.#write();
     if (this.#corked) {
       this.#corked = false;
@@ -83,7 +83,8 @@ export class Outbox {
     if (!waited && this.#socket.writableLength > 0) held++;
   }
 
-  #unshift(): void {
+  #copy(): void {
+    this.#bytes = Buffer.from(this.#bytes!.subarray(this.#start, this.#end));
     this.#end -= this.#start;
     this.#start = 0;
   }

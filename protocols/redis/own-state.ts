@@ -171,7 +171,7 @@ export class OwnState {
 
   #during(request: RedisRequest, then: () => void): void {
     this.#underWay++;
-    request.then = then;
+    request.onReply = then;
     request.ended = () => { this.#underWay--; };
   }
 

@@ -14,11 +14,11 @@ export function probeRedis(node: Node, tls: ConnectionOptions | undefined, signa
     const target = { ...node.dial, noDelay: true };
     const socket = tls === undefined ? connect(target) : connectTls({ ...node.serverName, ...target, ...tls });
     let text = '';
-    const end = (cause?: unknown): void => {
+    const end = (cause?: Error): void => {
       signal.removeEventListener('abort', abort);
       socket.destroy();
       if (cause === undefined) resolve();
-      else reject(cause instanceof Error ? cause : new Error(String(cause)));
+      else reject(cause);
     };
     const abort = (): void => end(new Error('the probe timed out'));
     signal.addEventListener('abort', abort);

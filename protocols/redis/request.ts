@@ -47,7 +47,7 @@ export class RedisRequest extends Request<RedisReply> {
   /** First bytes of the reply, for those who must know how it went. */
   head: Buffer = EMPTY;
   /** What the session does with the reply once it is complete. */
-  then: ((request: RedisRequest) => void) | null = null;
+  onReply: ((request: RedisRequest) => void) | null = null;
   /** Called when it was answered, whatever the answer is. */
   ended: (() => void) | null = null;
   /** Of a subscription command: confirmations that are still to come; -1: not known yet. */
@@ -157,7 +157,7 @@ export class RedisRequest extends Request<RedisReply> {
   }
 
   override failed(error: ProxyError): void {
-    this.then = null;
+    this.onReply = null;
     this.settle(error);
   }
 
@@ -181,9 +181,9 @@ export class RedisRequest extends Request<RedisReply> {
 
   override settle(outcome: RedisReply | ProxyError): void {
     if (this.settled) return;
-    const { then } = this;
-    this.then = null;
-    if (then !== null && outcome instanceof RedisReply) then(this);
+    const { onReply } = this;
+    this.onReply = null;
+    if (onReply !== null && outcome instanceof RedisReply) onReply(this);
     const { ended } = this;
     this.ended = null;
     ended?.();

@@ -103,7 +103,7 @@ function makeProxy(app: App, settings: Settings, folder: string, records: readon
     },
     metrics: async () => (await fetch(`${admin}/metrics`)).text(),
     async [Symbol.asyncDispose]() {
-      for (const client of clients) client.close();
+      for (const client of clients) void client.close();
       await app.drain(0);
       rmSync(folder, { recursive: true, force: true });
     },

@@ -11,7 +11,8 @@ function decodeAt(reply: Buffer, at: number): [value: unknown, next: number] {
   const lineEnd = reply.indexOf(13, at);
   const line = reply.toString('utf8', at + 1, lineEnd);
   const next = lineEnd + 2;
-  switch (reply[at]) {
+  const type: number = reply[at]!;
+  switch (type) {
     case 0x2b: return [line, next];
     case 0x2d: return [new Error(line), next];
     case 0x3a: return [Number(line), next];
