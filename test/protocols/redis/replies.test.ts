@@ -102,9 +102,13 @@ describe('an upstream that misbehaves', () => {
       const key = `evil:${kind}:${round}`;
       const reply = await clients[0]!.command('GET', key);
       expect(reply === key || /millrace/.test(text(reply))).toBe(true);
-      await sleep(5);
+      await sleep(20);
       const calm = await Promise.all(clients.map((client, i) => client.command('GET', `k${round}-${i}`)));
-      expect(calm).toEqual(clients.map((_, i) => `k${round}-${i}`));
+      // A node that failed often is left out for a moment.
+      for (const [i, answer] of calm.entries()) {
+        if (!(answer instanceof RespError)) expect(answer).toBe(`k${round}-${i}`);
+        else expect(answer.text).toMatch(/millrace: no healthy upstream/);
+      }
     }
   });
 

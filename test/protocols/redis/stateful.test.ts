@@ -22,42 +22,43 @@ afterAll(async () => {
 });
 
 /** What a connection says to these writes; numbers of clients differ between any two connections. */
-async function talk(port: number, writes: readonly string[], due: number): Promise<string> {
+async function talk(port: number, writes: readonly string[], due: number, patience: number): Promise<string> {
   await using client = await RespClient.connect(port);
   let text = '';
   for (const write of writes) {
     client.send(write);
-    text += (await client.readRaw({ idle: 15 })).toString('latin1');
+    text += (await client.readRaw({ idle: 15 * patience })).toString('latin1');
   }
   // The server's own words are waited for until the answer to the last line came, the proxy's until as much came.
   const pinged = due === 0 && writes.at(-1)!.endsWith('PING\r\n');
-  const deadline = performance.now() + 1500;
-  do text += (await client.readRaw({ idle: 40 })).toString('latin1');
+  const deadline = performance.now() + 1500 * patience;
+  do text += (await client.readRaw({ idle: 40 * patience })).toString('latin1');
   while ((text.length < due || (pinged && !/pong/i.test(text))) && client.ended === null && performance.now() < deadline);
   return text.replaceAll(/(\r\nid\r\n:)\d+/g, '$1N') + (client.ended === null ? '' : '(closed)');
 }
 
 let number = 0;
 
-/** The same lines straight and through a proxy, with keys of their own. Answers both. */
-async function both(proxy: Proxy, lines: readonly string[], apart: boolean): Promise<[got: string, expected: string]> {
+/** The same lines straight and through a proxy, with keys of their own. */
+async function compare(proxy: Proxy, lines: readonly string[], apart: boolean, patience = 1): Promise<void> {
   const ask = async (port: number, due: number): Promise<string> => {
     const key = `k${String(number++).padStart(4, '0')}`;
     const own = lines.map((line) => `${line.replaceAll('KEY', key)}\r\n`);
-    return (await talk(port, apart ? own : [own.join('')], due)).replaceAll(key, 'KKKKK');
+    return (await talk(port, apart ? own : [own.join('')], due, patience)).replaceAll(key, 'KKKKK');
   };
   const expected = await ask(redis.port, 0);
-  return [await ask(proxy.port, expected.length), expected];
+  const got = await ask(proxy.port, expected.length);
+  // On a busy machine the server's last words may come after we stopped listening: it is asked again, with more time.
+  if (got !== expected && patience < 10) await compare(proxy, lines, apart, patience * 5);
+  else expect(got).toEqual(expected);
 }
 
 describe.concurrent.each(modes.map(([name], i) => [name, i] as const))('on %s the server is heard', (_name, mode) => {
   test.each(conversations)('in one write: %s', async (_conversation, lines) => {
-    const [got, expected] = await both(proxies[mode]!, lines, false);
-    expect(got).toEqual(expected);
+    await compare(proxies[mode]!, lines, false);
   });
 
   test.each(conversations)('line by line: %s', async (_conversation, lines) => {
-    const [got, expected] = await both(proxies[mode]!, lines, true);
-    expect(got).toEqual(expected);
+    await compare(proxies[mode]!, lines, true);
   });
 });

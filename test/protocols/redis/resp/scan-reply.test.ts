@@ -22,8 +22,7 @@ function frame(pieces: readonly Buffer[], nesting = 128): unknown[] {
     while (at < end) {
       const next = scanner.scan(whole, at, end);
       if (scanner.outcome === BROKEN) return [...events, 'broken'];
-      expect(next).toBeGreaterThanOrEqual(at);
-      expect(next).toBeLessThanOrEqual(end);
+      if (next < at || next > end) throw new Error(`expected a position in ${at}..${end}, got ${next}`);
       at = next;
       if (scanner.outcome === MORE) break;
       events.push([offset + at, scanner.type]);
@@ -125,10 +124,9 @@ test('a reply of 32 MiB in pieces of any size is passed on as it comes (P6)', ()
     const head = bytesOf(`$${size}\r\n`);
     const from = performance.now();
     scanner.scan(head, 0, head.length);
-    for (let sent = 0; sent < size; sent += piece) {
-      expect(scanner.scan(bytes, 0, piece)).toBe(piece);
-      expect(scanner.outcome).toBe(MORE);
-    }
+    let taken = 0;
+    for (let sent = 0; sent < size; sent += piece) taken += scanner.scan(bytes, 0, piece);
+    expect([taken, scanner.outcome]).toEqual([size, MORE]);
     scanner.scan(bytesOf('\r\n'), 0, 2);
     expect(scanner.outcome).toBe(DONE);
     return performance.now() - from;
