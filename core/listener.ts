@@ -32,6 +32,9 @@ export interface TlsFiles {
   readonly certificates?: readonly { readonly sni?: string; readonly cert: string; readonly key: string }[];
 }
 
+/** TLS handshakes under way per listener of a worker. */
+const mostHandshakes = 1000;
+
 /** Connections per client address. */
 export class ClientCounter {
   readonly #most: number;
@@ -59,6 +62,8 @@ export class PortListener {
   readonly options: ListenerOptions;
   readonly #server: Server;
   #clients = 0;
+  /** TLS: connections, those whose handshake is under way among them. */
+  #raw = 0;
   #lastRefusal = 0;
 
   constructor(options: ListenerOptions) {
@@ -81,6 +86,7 @@ export class PortListener {
         options.engine.connectionEnded('TLS_FAILED', '', '');
         options.engine.log.debug({ code: 'TLS_FAILED', err: cause }, 'TLS handshake failed');
       });
+      server.on('connection', (raw: Socket) => this.#shakesHands(raw));
       this.#server = server;
     }
     // EMFILE and the like: the process goes on serving those it has.
@@ -103,6 +109,16 @@ export class PortListener {
   /** Accepts nobody any more; open connections go on. */
   close(): void {
     this.#server.close();
+  }
+
+  /** Handshakes cost much, and whoever begins one is not counted as a client yet. */
+  #shakesHands(raw: Socket): void {
+    const { engine, clients } = this.options;
+    this.#raw++;
+    raw.once('close', () => { this.#raw--; });
+    if (this.#raw - this.#clients <= Math.min(clients, mostHandshakes)) return;
+    raw.destroy();
+    engine.connectionEnded('TOO_MANY_CONNECTIONS', '', plain(raw.remoteAddress ?? ''));
   }
 
   #accepted(socket: Socket, sni: string | null): void {

@@ -101,7 +101,9 @@ class TcpSession extends Session {
       }
       if (this.closed) return;
       node.health.failed(cause);
-      if (this.#tried.length <= upstream.retries) this.#connect();
+      const { retry } = upstream.timeouts;
+      const late = retry > 0 && this.engine.clock.now() - this.openedAt > retry;
+      if (!late && this.#tried.length <= upstream.retries) this.#connect();
       else this.destroy('CONNECT_FAILED');
     });
   }

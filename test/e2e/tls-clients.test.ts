@@ -186,3 +186,22 @@ test('ioredis speaks TLS with the proxy, in pipelines and with large values', as
   expect((await client.getBuffer('large'))!.equals(large)).toBe(true);
   client.disconnect();
 });
+
+test('handshakes under way are capped; those beyond are closed at once, and clients come in again later', async () => {
+  const { cert, key } = authority.issue('capped', ['IP:127.0.0.1']);
+  const at = await freePort();
+  await using capped = await startProxy({
+    limits: { clients_per_listener: 20, tls_handshake_timeout_s: 2 },
+    settings: { listeners: [{ port: at, protocol: 'redis', tls: { cert, key } }] },
+  });
+  let closed = 0;
+  const silent = Array.from({ length: 60 }, () => connect(at, '127.0.0.1').resume()
+    .on('error', () => undefined).on('close', () => { closed++; }));
+  await expect.poll(() => closed, { timeout: 1800 }).toBe(40);
+  expect(await capped.metrics()).toContain('millrace_connections_closed_total{reason="TOO_MANY_CONNECTIONS"} 40');
+  await expect.poll(() => closed, { timeout: 8000 }).toBe(60);
+  const client = new Redis({ port: at, host: '127.0.0.1', tls: { ca: authority.text } });
+  expect(await client.ping()).toBe('PONG');
+  client.disconnect();
+  for (const each of silent) each.destroy();
+});
