@@ -362,7 +362,9 @@ export abstract class Link implements Swept {
     socket.write(this.#used === batch.length ? batch : batch.subarray(0, this.#used));
     this.#used = 0;
     // The kernel still reads from it: it is garbage when the write is done.
-    this.#batch = socket.writableLength > 0 ? null : used(batch);
+    this.#batch = socket.writableLength > 0 || this.own ? null : used(batch);
+    // There may be hundreds of own links, most of them waiting.
+    if (this.own && socket.writableLength === 0) spare(batch);
   }
 
   #writeAll(): void {

@@ -38,6 +38,11 @@ async function timed(run: () => Promise<unknown>): Promise<number> {
   return performance.now() - from;
 }
 
+/** The least of three times: for what must not take longer, on a machine that does other things as well. */
+async function quickest(run: () => Promise<unknown>): Promise<number> {
+  return Math.min(await timed(run), await timed(run), await timed(run));
+}
+
 async function fresh(): Promise<RespClient> {
   await using direct = await RespClient.connect(redis.port);
   await direct.command('FLUSHALL');
@@ -104,9 +109,9 @@ describe('faults', () => {
     const client = await fresh();
     expect(await timed(() => client.command('PING'))).toBeGreaterThanOrEqual(9.5);
     expect(await timed(() => client.command('TIME'))).toBeGreaterThanOrEqual(9.5);
-    const both = await timed(() => client.pipeline([['TIME'], ['TIME'], ['GET', 'A']]));
+    const both = await quickest(() => client.pipeline([['TIME'], ['TIME'], ['GET', 'A']]));
     expect(both).toBeGreaterThanOrEqual(19.5);
-    expect(both).toBeLessThan(60);
+    expect(both).toBeLessThan(40);
   });
 
   test('XR-08 faults for one key and for any key of the same command are accepted', async () => {
@@ -119,9 +124,9 @@ describe('faults', () => {
     const client = await fresh();
     expect(await timed(() => client.command('GET', 'a'))).toBeGreaterThanOrEqual(19.5);
     expect(await timed(() => client.command('SET', 'a', 'a'))).toBeGreaterThanOrEqual(9.5);
-    const both = await timed(() => client.pipeline([['GET', 'b'], ['SET', 'A', 'a']]));
+    const both = await quickest(() => client.pipeline([['GET', 'b'], ['SET', 'A', 'a']]));
     expect(both).toBeGreaterThanOrEqual(19.5);
-    expect(both).toBeLessThan(60);
+    expect(both).toBeLessThan(40);
   });
 
   test('XR-10 faults for keys of commands with several keys are accepted', async () => {
@@ -136,10 +141,10 @@ describe('faults', () => {
     const command = (name: string, ...args: string[]): Promise<unknown> =>
       client.command(letters === 'upper' ? name.toUpperCase() : name, ...args);
     expect(await timed(() => command('mset', 'c', '1', 'a', '2', 'b', '3'))).toBeGreaterThanOrEqual(39.5);
-    const b = await timed(() => command('mset', 'b', '1', 'a', '2'));
+    const b = await quickest(() => command('mset', 'b', '1', 'a', '2'));
     expect(b).toBeGreaterThanOrEqual(19.5);
     expect(b).toBeLessThan(39);
-    expect(await timed(() => command('mset', 'c', 'a'))).toBeLessThan(19);
+    expect(await quickest(() => command('mset', 'c', 'a'))).toBeLessThan(19);
     expect(await timed(() => command('del', 'a', 'b'))).toBeGreaterThanOrEqual(55);
   });
 });
