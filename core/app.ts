@@ -72,6 +72,7 @@ export async function startApp(options: AppOptions): Promise<App> {
     ...settings.plugins.map((path) => ({ kind: 'plugin', path }) as const),
     ...settings.protocols.map((path) => ({ kind: 'protocol', path }) as const),
   ];
+  const loadedAt = Date.now();
   await loader.loadAll(folders);
   for (const { error, file } of loader.modules) {
     if (error !== null) log.error({ code: 'MODULE_FAILED', file, text: error }, 'a module could not be loaded');
@@ -112,7 +113,7 @@ export async function startApp(options: AppOptions): Promise<App> {
 
     const modules = new ModuleWatch({
       folders: folders.filter(({ path }) => !builtIn.some((each) => each.path === path)),
-      loader, plane, log, metrics,
+      loader, plane, log, metrics, loadedAt,
       onReloaded: async () => { await file?.reload(); },
     });
     closers.push(() => modules.close());

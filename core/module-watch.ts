@@ -14,12 +14,16 @@ export interface ModuleWatchOptions {
   readonly log: Logger;
   /** Of the main thread. */
   readonly metrics: Metrics;
+  /** When loading began, ms since the epoch. */
+  readonly loadedAt: number;
   /** Configuration that was refused may have become right. */
   readonly onReloaded: () => Promise<void>;
 }
 
 // Editors write in several steps.
 const quiet = 100;
+/** Files' times may lie so many ms behind the clock. */
+const clockGrain = 10;
 
 export class ModuleWatch {
   readonly #options: ModuleWatchOptions;
@@ -39,9 +43,12 @@ export class ModuleWatch {
       this.#watcher = null;
       return;
     }
-    this.#watcher = watch(options.folders.map(({ path }) => path), { depth: 2 });
-    this.#watcher.once('ready', () => { this.#ready = true; });
-    this.#watcher.on('all', (event, path) => this.#changed(event, path));
+    this.#watcher = watch(options.folders.map(({ path }) => path), { depth: 2, alwaysStat: true });
+    this.#watcher.once('ready', () => {
+      this.#ready = true;
+      for (const { file } of options.loader.modules) if (!existsSync(file)) this.#changed('unlink', file, undefined);
+    });
+    this.#watcher.on('all', (event, path, stats) => this.#changed(event, path, stats?.mtimeMs));
     this.#watcher.on('error', (cause) => options.log.error({ code: 'MODULE_FAILED', err: cause }, 'watching modules'));
   }
 
@@ -51,12 +58,13 @@ export class ModuleWatch {
     await this.#work;
   }
 
-  #changed(event: string, path: string): void {
+  #changed(event: string, path: string, changedAt: number | undefined): void {
     if (event !== 'add' && event !== 'change' && event !== 'unlink') return;
     const found = this.#moduleOf(path);
     if (found === null) return;
-    // What is there already was loaded before; what was saved while the folders were being read was not.
-    if (!this.#ready && event === 'add' && this.#isLoaded(found.file)) return;
+    // What is there already was loaded before; what was saved since, until everything was being watched, was not.
+    const old = changedAt !== undefined && changedAt < this.#options.loadedAt - clockGrain;
+    if (!this.#ready && event === 'add' && old && this.#isLoaded(found.file)) return;
     clearTimeout(this.#timers.get(found.file));
     this.#timers.set(found.file, setTimeout(() => {
       this.#timers.delete(found.file);
