@@ -54,6 +54,10 @@ export async function startMillrace(options: ProcessOptions = {}): Promise<Millr
     cwd: folder, stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...clean, ...(options.upstream === undefined ? {} : { MILLRACE_UPSTREAM: `127.0.0.1:${options.upstream}` }) },
   });
+  // A test that timed out disposes of nothing.
+  const killed = (): void => { child.kill('SIGKILL'); };
+  process.once('exit', killed);
+  child.once('close', () => process.off('exit', killed));
   let out = '';
   child.stdout.on('data', (bytes: Buffer) => { out += bytes.toString(); });
   child.stderr.on('data', (bytes: Buffer) => { out += bytes.toString(); });
