@@ -5,6 +5,7 @@ import type { Limits } from './limits.ts';
 import type { Metrics } from './metrics.ts';
 import type { WindowTable } from './plugin.ts';
 import type { Session } from './session.ts';
+import { residentMemory } from './resident-memory.ts';
 import { systemClock, type Clock } from './clock.ts';
 import { TurnClock } from './turn-clock.ts';
 
@@ -123,7 +124,7 @@ export class Engine {
    * of memory, for whatever reason. Before that, new clients are refused.
    */
   #watchMemory(): void {
-    const used = process.memoryUsage.rss() / this.#memory;
+    const used = residentMemory() / this.#memory;
     this.crowded = used > REFUSE_AT;
     let total = 0;
     for (const session of this.sessions) total += session.held;

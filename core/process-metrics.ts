@@ -1,7 +1,9 @@
 // What the process and each worker's event loop cost, as the Prometheus client libraries name it.
 import { monitorEventLoopDelay, performance, type EventLoopUtilization } from 'node:perf_hooks';
 import { availableParallelism } from 'node:os';
+import { getHeapStatistics } from 'node:v8';
 import type { Metrics } from './metrics.ts';
+import { residentMemory } from './resident-memory.ts';
 
 /** Milliseconds between two looks at the event loop. */
 const interval = 20;
@@ -35,9 +37,9 @@ export function watchProcess(metrics: Metrics): ProcessMetrics {
   metrics.set(cores, availableParallelism());
 
   const update = (): void => {
-    const { rss, heapUsed, external: outside } = process.memoryUsage();
+    const { used_heap_size: heapUsed, external_memory: outside } = getHeapStatistics();
     const { user, system } = process.cpuUsage();
-    metrics.set(resident, rss);
+    metrics.set(resident, residentMemory());
     metrics.set(cpu, (user + system) / 1e6);
     metrics.set(heap, heapUsed);
     metrics.set(external, outside);

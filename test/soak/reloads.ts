@@ -1,0 +1,82 @@
+// G6: configuration changes under load. Nobody notices.
+import { createContext, runInContext } from 'node:vm';
+import { setFlagsFromString } from 'node:v8';
+import { runOracle, type OracleResult } from '../support/oracle.ts';
+import { freePort } from '../support/ports.ts';
+import { startProxy } from '../support/proxy.ts';
+import { sleep } from '../support/sleep.ts';
+
+export interface ReloadResult {
+  readonly reloads: number;
+  readonly untouched: OracleResult;
+  readonly changed: OracleResult;
+  readonly heap: { readonly before: number; readonly after: number };
+  readonly timers: { readonly before: number; readonly after: number };
+}
+
+const variants: readonly Record<string, unknown>[] = [
+  {},
+  { 'fault-injection': { commands: ['nothing'], abort: { error: 'x' } } },
+  { 'limit-count': { count: 2_000_000_000, time_window: 60 } },
+  { 'fault-injection': { commands: ['echo'], delay: { duration: 0.001, percentage: 1 } }, 'limit-count': { count: 2_000_000_000, time_window: 60 } },
+];
+
+/** In this process, so that its heap can be collected before it is weighed. */
+export async function reloadsUnderLoad(upstream: number, reloads: number): Promise<ReloadResult> {
+  await using proxy = await startProxy({ upstream, settings: { log: { level: 'error' } } });
+  const nodes = { [`127.0.0.1:${upstream}`]: 1 };
+  const other = await freePort();
+  const change = (n: number): Promise<void> => proxy.put('/apisix/admin/stream_routes/changed', {
+    server_port: other, upstream: { nodes, timeout: { connect: 2 + (n % 3), send: 10, read: 10 } },
+    protocol: { name: 'redis', ...(n % 5 === 0 ? { metric: { enable: true } } : {}) }, plugins: variants[n % variants.length],
+  });
+  const come = async (n: number): Promise<void> => {
+    await proxy.put(`/apisix/admin/stream_routes/come${n % 7}`, { remote_addr: '10.9.8.7', upstream: { nodes }, protocol: { name: 'redis' }, plugins: variants[n % variants.length] });
+    if (n % 3 === 2) await proxy.call('DELETE', `/apisix/admin/stream_routes/come${(n + 3) % 7}`);
+  };
+  for (let n = 0; n < 20; n++) { await change(n); await come(n); }
+  // Keys carry the seed: two runs of one seed would meet.
+  let seed = 600;
+  const load = (port: number, seconds: number): Promise<OracleResult> =>
+    runOracle({ port, seconds, seed: ++seed, connections: 8, depth: 16, maxValue: 5000, verifyPort: upstream });
+  await Promise.all([load(proxy.port, 1), load(other, 1)]);
+  const before = await weigh();
+  const timersBefore = timers();
+  let done = 0;
+  const changing = (async () => {
+    for (; done < reloads; done++) await (done % 2 === 0 ? change(done) : come(done));
+  })();
+  const results: [OracleResult, OracleResult][] = [];
+  do results.push(await Promise.all([load(proxy.port, 2), load(other, 2)])); while (done < reloads);
+  await changing;
+  await change(0);
+  const after = await weigh();
+  return {
+    reloads: done, untouched: sum(results.map(([a]) => a)), changed: sum(results.map(([, b]) => b)),
+    heap: { before, after }, timers: { before: timersBefore, after: timers() },
+  };
+}
+
+function timers(): number {
+  return process.getActiveResourcesInfo().filter((kind) => kind === 'Timeout').length;
+}
+
+async function weigh(): Promise<number> {
+  setFlagsFromString('--expose-gc');
+  const collect = runInContext('gc', createContext()) as () => void;
+  for (let i = 0; i < 4; i++) {
+    await sleep(150);
+    collect();
+  }
+  return process.memoryUsage().heapUsed;
+}
+
+function sum(results: readonly OracleResult[]): OracleResult {
+  const errors = new Map<string, number>();
+  for (const each of results) for (const [text, count] of each.errors) errors.set(text, (errors.get(text) ?? 0) + count);
+  const total = (of: (each: OracleResult) => number): number => results.reduce((n, each) => n + of(each), 0);
+  return {
+    ...results[0]!, ok: total(({ ok }) => ok), errors, closed: total(({ closed }) => closed), stalled: total(({ stalled }) => stalled),
+    wrong: results.find(({ wrong }) => wrong !== null)?.wrong ?? null, miscounted: results.flatMap(({ miscounted }) => miscounted),
+  };
+}
