@@ -20,11 +20,16 @@ type Hostile = (socket: Socket) => void;
 const big = 'hostile:big';
 const mib = 1024 * 1024;
 
+function flood(socket: Socket): void {
+  socket.pause();
+  socket.write(Buffer.concat(Array.from({ length: 200 }, () => encodeCommand(['GET', big]))));
+}
+
 /** What a connection does once it is open; it is opened again when it was closed. */
 const hostiles: readonly Hostile[] = [
   // Pipelines and never reads.
   (socket) => { socket.pause(); repeat(socket, 20, () => socket.write(encodeCommand(['GET', big]))); },
-  (socket) => { socket.pause(); socket.write(Buffer.concat(Array.from({ length: 200 }, () => encodeCommand(['GET', big])))); },
+  flood,
   // Begins a command and goes on byte by byte.
   (socket) => { socket.write('*3\r\n$3\r\nSET\r\n$1\r\na\r\n$500000000\r\n'); repeat(socket, 200, () => socket.write('x')); },
   (socket) => { repeat(socket, 100, () => socket.write('G')); },
@@ -50,7 +55,12 @@ function repeat(socket: Socket, ms: number, act: () => void): void {
   act();
 }
 
-export async function hostileClients(upstream: number, hostile: number, good: number, seconds: number): Promise<HostileResult> {
+/**
+ * `flooding` false: without the kind that asks for 200 MiB at once and reads none of it. All of it passes the shared
+ * link before anybody else's replies.
+ */
+export async function hostileClients(upstream: number, hostile: number, good: number, seconds: number, flooding = true): Promise<HostileResult> {
+  const kinds = flooding ? hostiles : hostiles.filter((kind) => kind !== flood);
   await using millrace = await startMillrace({
     upstream, limits: { clients_per_address: hostile + good + 100, own_links_per_node: 64, slow_client_s: 5, request_timeout_s: 5 },
   });
@@ -68,7 +78,7 @@ export async function hostileClients(upstream: number, hostile: number, good: nu
     const socket = connect({ port: millrace.port, host: '127.0.0.1' });
     sockets.add(socket);
     socket.on('error', () => {});
-    socket.once('connect', () => hostiles[index % hostiles.length]!(socket));
+    socket.once('connect', () => kinds[index % kinds.length]!(socket));
     socket.once('close', () => { sockets.delete(socket); setTimeout(() => besiege(index), 50); });
   };
   for (let i = 0; i < hostile; i++) besiege(i);
