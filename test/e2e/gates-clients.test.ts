@@ -95,6 +95,23 @@ test('without free descriptors the process goes on serving, does not spin, and r
   good.destroy();
 });
 
+test('a stranger who asks without reading is closed long before it costs memory (M7)', async () => {
+  await using redis = await startRedis(['--requirepass', 'secret']);
+  await using proxy = await startProxy({ upstream: redis.port, limits: { unsent_reply_pause_bytes: 65_536, slow_client_s: 0.5 } });
+  const stranger = await open(proxy.port);
+  stranger.pause();
+  const asked = Buffer.from('PING\r\n'.repeat(10_000));
+  const asking = setInterval(() => { if (stranger.writableLength < mib) stranger.write(asked); }, 5);
+  let closed = 0;
+  for (let tries = 0; tries < 60 && closed === 0; tries++) {
+    await sleep(100);
+    closed = Number(/millrace_connections_closed_total\{reason="CLIENT_SLOW"\} (\d+)/.exec(await proxy.metrics())?.[1] ?? 0);
+  }
+  clearInterval(asking);
+  stranger.destroy();
+  expect(closed).toBe(1);
+});
+
 test('what is declared is not allocated (P4)', { timeout: 30_000 }, async () => {
   await using redis = await startRedis();
   await using millrace = await startMillrace({ upstream: redis.port });
