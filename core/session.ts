@@ -496,7 +496,9 @@ export abstract class Session implements Owner, Receiver, Listener {
     // Before links are let go: what a client did not wait for is unfinished, not failed.
     for (let request = this.queue.shift(); request !== undefined; request = this.queue.shift()) this.#log(request);
     this.dispose();
-    for (const then of [...(this.#closers ?? [])]) then();
+    const closers = this.#closers;
+    this.#closers = null;
+    if (closers !== null) for (const then of closers) then();
     const reason = this.connection.reason ?? 'CLIENT_CLOSED';
     plan.disconnected(this, reason);
     plan.metrics.release();
