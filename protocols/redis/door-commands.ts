@@ -187,7 +187,7 @@ async function select(session: RedisSession, request: RedisRequest): Promise<Ans
   if (wanted < 0) return error('ERR DB index is out of range');
   session.database = wanted;
   // A link of that database is greeted with SELECT: whether there is such a database is the server's to say.
-  const link = session.sharedLink();
+  const link = session.nodes.sharedLink();
   if (link === null) {
     session.database = before;
     return new ProxyError('NO_NODE');
@@ -239,7 +239,7 @@ export function applyToSession(session: RedisSession, request: RedisRequest): vo
 }
 
 function ask(session: RedisSession, args: readonly Buffer[], credentials: Credentials | null): Promise<Buffer> {
-  const set = session.chooseLinkSet();
+  const set = session.nodes.choose();
   if (set === null) throw new ProxyError('NO_NODE');
   return set.door.ask(credentials ?? set.credentials, args);
 }

@@ -1,8 +1,8 @@
 // Redis: RESP2 and RESP3 in front, shared and own links behind.
 //
-// Reading order: resp/scan-request.ts (bytes → a command), session.ts (which link it takes), link.ts and
-// resp/scan-reply.ts (bytes → its reply), own-state.ts (transactions, subscriptions, blocking), door-commands.ts
-// (AUTH, HELLO, SELECT, CLIENT …), link-set.ts (links per node), backend.ts.
+// Reading order: input.ts and resp/scan-request.ts (bytes → a command), session.ts (which link it takes; node-choice.ts,
+// run.ts, refusal.ts), link.ts and resp/scan-reply.ts (bytes → its reply), own-state.ts (transactions, subscriptions,
+// blocking), door-commands.ts (AUTH, HELLO, SELECT, CLIENT …), link-set.ts (links per node), backend.ts.
 import { defineProtocol } from '../../core/protocol.ts';
 import { RedisBackend, type RedisConf } from './backend.ts';
 import { redisClient } from './client.ts';

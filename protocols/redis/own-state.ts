@@ -71,7 +71,7 @@ export class OwnState {
   async acquire(request: RedisRequest, dedicated: boolean): Promise<void> {
     const session = this.#session;
     const tried: Node[] = [];
-    let set = session.chooseLinkSet();
+    let set = session.nodes.choose();
     while (set !== null) {
       try {
         const link = dedicated ? await this.#dedicate(set) : await set.borrow(session.identity);
@@ -93,7 +93,7 @@ export class OwnState {
           request.settle(error);
           return;
         }
-        set = session.nextNode(tried);
+        set = session.nodes.next(tried);
       }
     }
     request.settle(new ProxyError(session.backend!.upstream === null ? 'NO_UPSTREAM' : 'NO_NODE'));

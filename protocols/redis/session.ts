@@ -12,20 +12,23 @@ import type { Request } from '../../core/request.ts';
 import type { Route } from '../../core/route.ts';
 import { Session } from '../../core/session.ts';
 import type { Link } from '../../core/upstream/link.ts';
-import type { Node } from '../../core/upstream/node.ts';
 import type { RedisBackend } from './backend.ts';
 import { answerAtDoor, introduce, needsQuiet, wrongArity } from './door-commands.ts';
 import { isWord } from './commands/arguments.ts';
-import { blocks } from './commands/blocking.ts';
 import * as table from './commands/table.ts';
-import { commands, lookup, lookupSubcommand, subcommandTreatment, treatments } from './commands/table.ts';
-import { LinkSet } from './link-set.ts';
+import { isSingleKeyed, lookup, treatments } from './commands/table.ts';
+import { errorText } from './error-text.ts';
+import { Input } from './input.ts';
 import type { Credentials, Identity, RedisLink } from './link.ts';
+import { makeRequest } from './make-request.ts';
+import { NodeChoice } from './node-choice.ts';
 import { OwnState } from './own-state.ts';
+import { redirectRefusal, refusal } from './refusal.ts';
 import { RedisReply, RedisRequest } from './request.ts';
-import { encodeRequest, errorLine, printable } from './resp/encode.ts';
+import { encodeRequest, errorLine } from './resp/encode.ts';
 import { splitInline } from './resp/inline.ts';
-import { BROKEN, found, INCOMPLETE, resumeRequest, scanLimits, scanRequest, type ScanLimits } from './resp/scan-request.ts';
+import { BROKEN, found, scanLimits, type ScanLimits } from './resp/scan-request.ts';
+import { Run } from './run.ts';
 import { StreamedRequest } from './streamed-request.ts';
 
 const EMPTY: Buffer = Buffer.alloc(0);
@@ -44,38 +47,22 @@ export class RedisSession extends Session {
   silence: 'none' | 'next' | 'all' = 'none';
   quitting = false;
   readonly own: OwnState;
+  readonly nodes: NodeChoice;
 
-  #bytes: Buffer = EMPTY;
-  #at = 0;
-  #end = 0;
-  /** `#bytes` is the session's own, not the shared read buffer. */
-  #kept = false;
-  /** What an unfinished request is known to need, from `#at`; 0: unknown. */
-  #needed = 0;
-  #elements = 0;
-  #resume = 0;
-  #count = 0;
-  #nameStart = 0;
-  #nameEnd = 0;
-  #since = 0;
+  readonly #input = new Input();
+  readonly #run = new Run();
   #stream: StreamedRequest | null = null;
   #backend: RedisBackend | null = null;
-  #node: Node | null = null;
   #link: RedisLink | null = null;
   #congested = false;
   /** It waits until everything before it was answered, because it changes the link. */
   #wanted: RedisRequest | null = null;
   #limits: ScanLimits;
-  // Requests that go in a run and have not been handed to the link yet: they lie side by side in one buffer.
-  #runLink: Link | null = null;
-  #runBytes: Buffer = EMPTY;
-  #runFrom = 0;
-  #runTo = 0;
-  #runCount = 0;
 
   constructor(connection: Connection, route: Route, engine: Engine) {
     super(connection, route, engine);
     this.own = new OwnState(this);
+    this.nodes = new NodeChoice(this);
     this.#limits = scanLimits(engine.limits, false);
   }
 
@@ -92,54 +79,16 @@ export class RedisSession extends Session {
   read(bytes: Buffer, length: number): void {
     this.received += length;
     if (this.closed || this.ending || this.quitting) return;
-    if (this.#at === this.#end) {
-      this.#bytes = bytes;
-      this.#at = 0;
-      this.#end = length;
-      this.#kept = false;
-    } else {
-      this.#append(bytes, length);
-    }
-    if (this.#end - this.#at >= this.#needed) this.pump();
-    this.#keepRest();
+    const input = this.#input;
+    input.receive(bytes, length);
+    if (input.end - input.at >= input.needed) this.pump();
+    input.keepRest();
     flushOutboxes();
   }
 
-  protected override get unread(): number { return this.#kept ? this.#bytes.length : 0; }
-  protected override get unfinishedSince(): number { return this.#since; }
-  protected override hasInput(): boolean { return this.#end > this.#at && this.#end - this.#at >= this.#needed; }
-
-  #keepRest(): void {
-    if (this.#at === this.#end) {
-      if (this.#kept) spare(this.#bytes);
-      this.#bytes = EMPTY;
-      this.#at = this.#end = 0;
-      this.#kept = false;
-    } else if (!this.#kept) {
-      this.#bytes = Buffer.from(this.#bytes.subarray(this.#at, this.#end));
-      this.#end -= this.#at;
-      this.#at = 0;
-      this.#kept = true;
-    }
-  }
-
-  /** Memory follows what was received, not what was announced: it grows by doubling up to what is needed. */
-  #append(bytes: Buffer, length: number): void {
-    const have = this.#end - this.#at;
-    if (!this.#kept || this.#bytes.length - this.#end < length) {
-      const doubled = (have + length) * 2;
-      const wanted = this.#needed > have + length ? Math.min(this.#needed, doubled) : Math.max(have + length, 256);
-      const larger = assembly(wanted);
-      this.#bytes.copy(larger, 0, this.#at, this.#end);
-      if (this.#kept) spare(this.#bytes);
-      this.#bytes = larger;
-      this.#at = 0;
-      this.#end = have;
-      this.#kept = true;
-    }
-    bytes.copy(this.#bytes, this.#end, 0, length);
-    this.#end += length;
-  }
+  protected override get unread(): number { return this.#input.held; }
+  protected override get unfinishedSince(): number { return this.#input.since; }
+  protected override hasInput(): boolean { return this.#input.ready; }
 
   // Framing.
 
@@ -164,20 +113,20 @@ export class RedisSession extends Session {
     if (plan.backend !== this.#backend && !this.#rebind(plan.backend as RedisBackend)) return null;
     const backend = this.#backend!;
     const free = plan.request === null && plan.observers === null && this.silence === 'none';
-    const bytes = this.#bytes;
-    const end = this.#end;
+    const input = this.#input;
+    const { bytes, end } = input;
     let most = this.room();
-    let from = this.#at;
+    let from = input.at;
     let at = from;
     let count = 0;
     let tag = 0;
     let request: Request | null = null;
     while (at < end && most > 0) {
-      const next = this.#scan(bytes, at, end);
+      const next = input.scan(bytes, at, end, this.#limits);
       if (next < 0) {
         if (count > 0) this.#forward(bytes, from, at, count, tag);
         count = 0;
-        this.#at = from = at;
+        input.at = from = at;
         request = next === BROKEN ? this.#broken(plan) : this.#incomplete(plan);
         break;
       }
@@ -185,7 +134,7 @@ export class RedisSession extends Session {
         if (count > 0) this.#forward(bytes, from, at, count, tag);
         count = 0;
         const line = found.inline ? bytes.subarray(found.nameStart, found.nameEnd) : null;
-        this.#at = at = from = next;
+        input.at = at = from = next;
         if (line === null) continue;
         request = this.#inline(plan, line);
         if (request !== null || this.closed) break;
@@ -201,13 +150,13 @@ export class RedisSession extends Session {
         const mark = backend.perOperation ? id : 0;
         if (count > 0 && mark !== tag) {
           this.#forward(bytes, from, at, count, tag);
-          this.#at = from = at;
+          input.at = from = at;
           count = 0;
         }
         if (count === 0 && !this.#linked(plan)) {
           // No link to take it: waits (null), or is answered with an error of its own.
-          request = this.#link === null && this.idleLink ? this.#single(plan, at, next, id, treatment) : null;
-          if (request !== null) this.#at = next;
+          request = this.#link === null && this.idleLink ? this.#make(plan, bytes, at, next, id, treatment) : null;
+          if (request !== null) input.at = next;
           break;
         }
         tag = mark;
@@ -220,64 +169,41 @@ export class RedisSession extends Session {
       if (count > 0) this.#forward(bytes, from, at, count, tag);
       count = 0;
       if (!this.own.mayStart(treatment)) {
-        this.#at = at;
+        input.at = at;
         break;
       }
-      request = this.#single(plan, at, next, id, treatment);
-      this.#at = next;
+      request = this.#make(plan, bytes, at, next, id, treatment);
+      input.at = next;
       break;
     }
     if (count > 0) {
       this.#forward(bytes, from, at, count, tag);
-      this.#at = at;
+      input.at = at;
     }
     return request;
   }
 
-  #scan(bytes: Buffer, at: number, end: number): number {
-    let next: number;
-    if (this.#elements > 0 && at === this.#at) {
-      next = resumeRequest(bytes, at, at + this.#resume, end, this.#elements, this.#count, this.#limits);
-      found.nameStart = at + this.#nameStart;
-      found.nameEnd = at + this.#nameEnd;
-    } else {
-      next = scanRequest(bytes, at, end, this.#limits);
-    }
-    if (next !== INCOMPLETE) {
-      this.#elements = this.#needed = 0;
-      this.#since = 0;
-    }
-    return next;
-  }
-
-  /** Remembers how far an unfinished request was framed, or begins to pass it on if it is a giant. */
+  /** Waits for the rest of a request, or begins to pass it on if it is a giant. */
   #incomplete(plan: Plan): Request | null {
-    const at = this.#at;
-    if (this.#since === 0) this.#since = this.engine.clock.now();
-    this.#needed = found.needed;
-    if (!found.inline) {
-      this.#elements = found.elements;
-      this.#resume = found.resume - at;
-      this.#count = found.count;
-      this.#nameStart = found.nameStart - at;
-      this.#nameEnd = found.nameEnd - at;
-    }
+    const input = this.#input;
+    input.remember(this.engine.clock.now());
     const { limits } = this.engine;
     if (found.bulk < limits.streamFrom || found.elements === 0 || found.inline) return null;
-    const id = lookup(this.#bytes, found.nameStart, found.nameEnd);
+    const id = lookup(input.bytes, found.nameStart, found.nameEnd);
     // Hooks that look at keys must see all of them, unless that would take too much memory.
-    if (plan.request !== null && !singleKeyed(id) && this.#needed < limits.assembly) return null;
+    if (plan.request !== null && !isSingleKeyed(id) && input.needed < limits.assembly) return null;
     if (treatments[id] !== table.SHARED && !this.own.active) return null;
     return this.#beginStream(plan, id);
   }
 
   #beginStream(plan: Plan, id: number): Request {
-    const request = this.#single(plan, this.#at, this.#end, id, table.STATEFUL);
+    const input = this.#input;
+    const request = this.#make(plan, input.bytes, input.at, input.end, id, table.STATEFUL);
     request.streamed = true;
     request.keep();
-    this.#stream = new StreamedRequest(request, this.#needed - (this.#end - this.#at), found.count - found.elements - 1);
-    this.#at = this.#end;
-    this.#elements = this.#needed = 0;
+    this.#stream = new StreamedRequest(request, input.needed - (input.end - input.at), found.count - found.elements - 1);
+    input.at = input.end;
+    input.forget();
     return request;
   }
 
@@ -286,7 +212,8 @@ export class RedisSession extends Session {
     const stream = this.#stream!;
     // Only where its beginning went: of a request that a plugin answered, nothing may reach the link.
     const link = this.own.streaming ? this.own.link : null;
-    this.#at = stream.feed(this.#bytes, this.#at, this.#end, link, this.#limits.bulk);
+    const input = this.#input;
+    input.at = stream.feed(input.bytes, input.at, input.end, link, this.#limits.bulk);
     if (stream.broken) {
       this.destroy('PROTOCOL_ERROR');
       return false;
@@ -294,7 +221,7 @@ export class RedisSession extends Session {
     if (link !== null && link.congested) this.#waitForRoom(link);
     if (!stream.done) return false;
     this.#stream = null;
-    this.#since = 0;
+    input.since = 0;
     this.own.streaming = false;
     return true;
   }
@@ -302,7 +229,7 @@ export class RedisSession extends Session {
   #broken(plan: Plan): Request | null {
     const text = found.problem;
     if (text.startsWith('unauthenticated') && this.#learns()) return null;
-    this.#at = this.#end;
+    this.#input.at = this.#input.end;
     if (text === '') {
       this.destroy('SECURITY_ABORT');
       return null;
@@ -322,7 +249,7 @@ export class RedisSession extends Session {
   #inline(plan: Plan, line: Buffer): Request | null {
     const words = splitInline(line);
     if (words === null) {
-      this.#at = this.#end;
+      this.#input.at = this.#input.end;
       return this.#refusal(plan, new ProxyError(
         'PROTOCOL_ERROR', 'Protocol error: unbalanced quotes in request', { close: true }));
     }
@@ -332,51 +259,26 @@ export class RedisSession extends Session {
       return null;
     }
     const bytes = encodeRequest(words);
-    const nameStart = bytes.indexOf(10, bytes.indexOf(10) + 1) + 1;
-    const id = lookup(words[0]!, 0, words[0]!.length);
+    const [name] = words;
+    const id = lookup(name!, 0, name!.length);
     found.count = words.length;
-    found.nameStart = nameStart;
-    found.nameEnd = nameStart + words[0]!.length;
+    found.nameStart = bytes.indexOf(10, bytes.indexOf(10) + 1) + 1;
+    found.nameEnd = found.nameStart + name!.length;
     const request = this.#make(plan, bytes, 0, bytes.length, id, treatments[id]!);
     request.kept = true;
     return request;
   }
 
-  #single(plan: Plan, at: number, next: number, id: number, treatment: number): RedisRequest {
-    return this.#make(plan, this.#bytes, at, next, id, treatment);
-  }
-
   #make(plan: Plan, bytes: Buffer, start: number, end: number, id: number, treatment: number): RedisRequest {
-    let decided = treatment;
-    let number = id;
-    if (treatment === table.CONTAINER) {
-      number = this.#subcommand(bytes, id);
-      decided = subcommandTreatment(id, number);
-      if (number === table.UNKNOWN) number = id;
-    }
-    const request = new RedisRequest(
-      this, plan, this.engine.clock.now(), bytes, start, end, found.count, found.nameStart, found.nameEnd, number);
-    if (decided === table.MAY_BLOCK) {
-      decided = blocks(request.command, request.count, (i) => request.argument(i)) ? table.BLOCKING : table.SHARED;
-    }
-    if (decided === table.SESSION && modes.has(request.name)) decided = table.STATEFUL;
-    request.treatment = decided;
-    this.#backend!.count(number, 1);
+    const request = makeRequest(this, plan, bytes, start, end, id, treatment);
+    this.#backend!.count(request.id, 1);
     if (this.silence !== 'none') {
       request.silent = true;
       if (this.silence === 'next') this.silence = 'none';
     } else {
-      request.plain = decided === table.SHARED && !this.#backend!.perOperation;
+      request.plain = request.treatment === table.SHARED && !this.#backend!.perOperation;
     }
     return request;
-  }
-
-  #subcommand(bytes: Buffer, container: number): number {
-    if (found.count < 2) return table.UNKNOWN;
-    // $n CRLF of the second argument begins behind the name's line end.
-    const at = bytes.indexOf(10, found.nameEnd + 2) + 1;
-    const end = bytes.indexOf(13, at);
-    return at > 0 && end > at ? lookupSubcommand(container, bytes, at, end) : table.UNKNOWN;
   }
 
   // Where requests go.
@@ -388,15 +290,8 @@ export class RedisSession extends Session {
     return {
       database: this.database,
       resp: this.resp,
-      credentials: this.credentials ?? this.linkSet?.credentials ?? null,
+      credentials: this.credentials ?? this.nodes.linkSet?.credentials ?? null,
     };
-  }
-
-  get node(): Node | null { return this.#node; }
-
-  get linkSet(): LinkSet | null {
-    return this.#node === null || this.#backend === null ? null
-      : LinkSet.of(this.#node, this.engine, this.#backend.upstream!);
   }
 
   /** The link that a run may take now, in `#link`. False: there is none, or it must wait. */
@@ -409,33 +304,9 @@ export class RedisSession extends Session {
     if (link !== null && link.state !== 'closed' && !link.detached) return true;
     // A link that another client blocks, or that is being replaced: what it owes us comes first.
     if (this.owed > 0) return false;
-    this.#link = this.sharedLink();
+    this.#link = this.nodes.sharedLink();
     this.#readLimits();
     return this.#link !== null;
-  }
-
-  /** The shared link for what the client is now, on its node; null: no node is there. */
-  sharedLink(): RedisLink | null {
-    const set = this.#chooseNode();
-    return set === null ? null : set.shared(this.identity, (failed) => this.#backend!.substitute(failed, this.identity));
-  }
-
-  /** The client keeps its node as long as it can be reached. */
-  #chooseNode(): LinkSet | null {
-    const backend = this.#backend!;
-    if (backend.upstream === null) return null;
-    if (this.#node === null || !this.#node.available) this.#node = backend.pick(this, []);
-    return this.linkSet;
-  }
-
-  /** The next node after those that could not be reached. */
-  nextNode(tried: readonly Node[]): LinkSet | null {
-    this.#node = this.#backend!.pick(this, tried);
-    return this.linkSet;
-  }
-
-  chooseLinkSet(): LinkSet | null {
-    return this.#chooseNode();
   }
 
   #readLimits(): void {
@@ -447,12 +318,12 @@ export class RedisSession extends Session {
   get stranger(): boolean {
     if (this.identity.credentials !== null) return false;
     // While no node can be asked, or another one takes over, a client stays what it was found to be.
-    return this.linkSet?.requiresAuth ?? !this.#limits.authenticated;
+    return this.nodes.linkSet?.requiresAuth ?? !this.#limits.authenticated;
   }
 
   /** Over a limit for strangers: true when it is not known whether the client is one, and is being asked. */
   #learns(): boolean {
-    const set = this.#chooseNode();
+    const set = this.nodes.choose();
     if (set === null || set.requiresAuth !== null || this.identity.credentials !== null) {
       const strict = this.#limits.authenticated;
       this.#readLimits();
@@ -465,7 +336,7 @@ export class RedisSession extends Session {
 
   #forward(bytes: Buffer, from: number, to: number, count: number, tag: number): void {
     const link = this.#link!;
-    if (this.#runCount > 0) this.flushRun();
+    if (this.#run.count > 0) this.flushRun();
     this.ran(count);
     link.send(this, bytes, from, to, count, tag);
     if (link.congested) this.#waitForRoom(link);
@@ -474,33 +345,20 @@ export class RedisSession extends Session {
   /** Sends a request that nobody wants to see. Neighbours in the buffer leave as one piece: see `flushRun`. */
   run(link: Link, request: RedisRequest): void {
     this.ran(1);
-    const { bytes, start, end } = request;
-    if (this.#runCount > 0) {
-      if (this.#runLink === link && this.#runBytes === bytes && this.#runTo === start) {
-        this.#runTo = end;
-        this.#runCount++;
-        return;
-      }
+    const run = this.#run;
+    if (run.count > 0) {
+      if (run.extend(link, request)) return;
       this.flushRun();
     }
-    this.#runLink = link;
-    this.#runBytes = bytes;
-    this.#runFrom = start;
-    this.#runTo = end;
-    this.#runCount = 1;
+    run.begin(link, request);
     // Outside of the pump nobody would flush it.
     if (!this.pumping) this.flushRun();
   }
 
   /** Hands the requests of a run to its link. Before anything else of this session is sent, and when the pump rests. */
   override flushRun(): void {
-    if (this.#runCount === 0) return;
-    const link = this.#runLink!;
-    const count = this.#runCount;
-    this.#runCount = 0;
-    this.#runLink = null;
-    link.send(this, this.#runBytes, this.#runFrom, this.#runTo, count, 0);
-    this.#runBytes = EMPTY;
+    if (this.#run.count === 0) return;
+    const link = this.#run.send(this);
     if (link.congested) this.#waitForRoom(link);
   }
 
@@ -517,7 +375,7 @@ export class RedisSession extends Session {
   moved(from: Link, to: Link): void {
     if (this.#link === from) {
       this.#link = to as RedisLink;
-      this.#node = to.node;
+      this.nodes.node = to.node;
     }
   }
 
@@ -531,7 +389,7 @@ export class RedisSession extends Session {
     }
     this.#backend = backend;
     this.#link = null;
-    this.#node = null;
+    this.nodes.node = null;
     this.#limits = scanLimits(this.engine.limits, false);
     return true;
   }
@@ -539,11 +397,7 @@ export class RedisSession extends Session {
   /** Sends one request whose hooks are done. It is queued unless it may travel in a run. */
   dispatch(request: RedisRequest): void {
     if (this.#backend === null) this.#rebind(request.plan.backend as RedisBackend);
-    if (request.treatment === table.STATEFUL && redirects(request)) {
-      request.settle(new ProxyError('COMMAND_REFUSED', 'ERR CLIENT TRACKING REDIRECT is not supported by a proxy, '
-        + 'whose clients have numbers of its own: use HELLO 3'));
-      return;
-    }
+    if (request.treatment === table.STATEFUL && this.#refused(request, redirectRefusal(request))) return;
     if (this.#backend!.dedicated && !this.own.active && request.treatment !== table.SESSION) {
       return this.#want(request);
     }
@@ -559,7 +413,7 @@ export class RedisSession extends Session {
         return this.#want(request);
       case table.HARMFUL:
       case table.REPLICATION:
-        if (this.#refused(request)) return;
+        if (this.#refused(request, refusal(request, this.#backend!))) return;
         return this.#want(request);
       default:
         return this.#want(request);
@@ -598,7 +452,7 @@ export class RedisSession extends Session {
 
   #dispatchOwn(request: RedisRequest): void {
     if (request.treatment === table.REPLICATION || request.treatment === table.HARMFUL) {
-      if (this.#refused(request)) return;
+      if (this.#refused(request, refusal(request, this.#backend!))) return;
     }
     if (request.treatment === table.SESSION) {
       if (this.own.unsure(request)) return this.#want(request);
@@ -615,19 +469,9 @@ export class RedisSession extends Session {
     if (this.own.link?.congested === true) this.#waitForRoom(this.own.link);
   }
 
-  /** Refuses what would harm others, unless the route allows it. */
-  #refused(request: RedisRequest): boolean {
-    const backend = this.#backend!;
-    const name = request.command.name;
-    const shown = name.replace('|', ' ').toUpperCase();
-    if (request.treatment === table.REPLICATION) {
-      request.settle(new ProxyError('COMMAND_REFUSED', `ERR ${shown} is never passed on by a proxy: connect to the server itself`));
-      return true;
-    }
-    if (backend.allows(name)) return false;
-    request.settle(new ProxyError('COMMAND_REFUSED',
-      `ERR ${shown} would harm other clients of this route; protocol.conf.allow_commands: ["${name}"] allows it`));
-    return true;
+  #refused(request: RedisRequest, error: ProxyError | null): boolean {
+    if (error !== null) request.settle(error);
+    return error !== null;
   }
 
   /** Lets it wait until everything before it was answered. */
@@ -671,7 +515,7 @@ export class RedisSession extends Session {
 
   /** A command about the client itself, of a client of whom it is not known whether it may say anything. */
   async #admit(request: RedisRequest): Promise<RedisReply | ProxyError> {
-    const set = this.#chooseNode();
+    const set = this.nodes.choose();
     const failed = set === null ? this.#noNode() : this.stranger ? await set.learnAuth() : null;
     if (failed === null && !this.stranger) return answerAtDoor(this, request)!;
     // Who switches answers on again waits for this one; hidden, it would wait for ever.
@@ -726,23 +570,8 @@ export class RedisSession extends Session {
     this.own.drop();
     this.#wanted = null;
     this.#stream = null;
-    this.#bytes = EMPTY;
-    this.#at = this.#end = 0;
+    this.#input.drop();
   }
-}
-
-/** Buffers in which large requests were assembled: fresh memory of that size costs as much as filling it. */
-const spares: Buffer[] = [];
-const ASSEMBLY = 128 * 1024;
-const MOST_SPARES = 16;
-
-function assembly(wanted: number): Buffer {
-  if (wanted <= ASSEMBLY / 4 || wanted > ASSEMBLY) return Buffer.allocUnsafeSlow(wanted);
-  return spares.pop() ?? Buffer.allocUnsafeSlow(ASSEMBLY);
-}
-
-function spare(bytes: Buffer): void {
-  if (bytes.length === ASSEMBLY && spares.length < MOST_SPARES) spares.push(bytes);
 }
 
 /** CLIENT REPLY OFF and SKIP do not concern push messages, and confirmations of subscriptions are such. */
@@ -750,33 +579,7 @@ function isHidden({ silent, head, treatment }: RedisRequest): boolean {
   return silent && !(treatment === table.SUBSCRIPTION && (head[0] === 0x3e || head[0] === 0x2a));
 }
 
-/** The number it names would be another connection on the server, perhaps a link that many clients share. */
-function redirects(request: RedisRequest): boolean {
-  if (request.command.name !== 'client|tracking') return false;
-  for (let i = 3; i < request.count; i++) if (isWord(request.argument(i), 'redirect')) return true;
-  return false;
-}
-
-/** Modes of one connection that the door does not emulate. */
-const modes = new Set(['asking', 'readonly', 'readwrite']);
-
 /** A browser, or a request forged in one: what follows could be commands in its body. Redis closes without a word. */
 function speaksHttp(name: string): boolean {
   return /^(post|host:)$/i.test(name);
-}
-
-function singleKeyed(id: number): boolean {
-  const specs = commands[id]!.keySpecs;
-  return specs.length === 1 && (specs[0]!.last ?? 0) === 0 && specs[0]!.count === undefined;
-}
-
-/**
- * What a client reads of a failure of ours. Texts that begin with an error word of their own (`OOM …`, `LOADING …`)
- * stay as they are; what went wrong between us and the server is marked as ours.
- */
-export function errorText(error: ProxyError): string {
-  const text = printable(error.message);
-  if (/^[A-Z][A-Z0-9_]* /.test(text)) return text;
-  if (error.source === 'plugin' || error.code === 'PROTOCOL_ERROR') return `ERR ${text}`;
-  return `ERR millrace: ${text}`;
 }

@@ -94,6 +94,12 @@ export function subcommandTreatment(container: number, subcommand: number): numb
   return subcommand === UNKNOWN ? codes[commands[container]!.treatment] : treatments[subcommand]!;
 }
 
+/** Whether it has exactly one key, however many arguments there are. */
+export function isSingleKeyed(id: number): boolean {
+  const specs = commands[id]!.keySpecs;
+  return specs.length === 1 && (specs[0]!.last ?? 0) === 0 && specs[0]!.count === undefined;
+}
+
 /** The subcommand that a call of a container names, or the command itself. */
 export function named(command: Command, argumentCount: number, argument: Argument): Command {
   if (command.subcommands === null || argumentCount < 2) return command;

@@ -1,0 +1,42 @@
+import type { Node } from '../../core/upstream/node.ts';
+import { LinkSet } from './link-set.ts';
+import type { RedisLink } from './link.ts';
+import type { RedisSession } from './session.ts';
+
+/** Which node a client uses: it keeps its node as long as it can be reached. */
+export class NodeChoice {
+  node: Node | null = null;
+  readonly #session: RedisSession;
+
+  constructor(session: RedisSession) {
+    this.#session = session;
+  }
+
+  /** The links to its node; null: it has none. */
+  get linkSet(): LinkSet | null {
+    const { backend, engine } = this.#session;
+    return this.node === null || backend === null ? null : LinkSet.of(this.node, engine, backend.upstream!);
+  }
+
+  /** The links to its node, which is chosen where it has none; null: no node is there. */
+  choose(): LinkSet | null {
+    const backend = this.#session.backend!;
+    if (backend.upstream === null) return null;
+    if (this.node === null || !this.node.available) this.node = backend.pick(this.#session, []);
+    return this.linkSet;
+  }
+
+  /** The next node after those that could not be reached. */
+  next(tried: readonly Node[]): LinkSet | null {
+    this.node = this.#session.backend!.pick(this.#session, tried);
+    return this.linkSet;
+  }
+
+  /** The shared link for what the client is now, on its node; null: no node is there. */
+  sharedLink(): RedisLink | null {
+    const session = this.#session;
+    const set = this.choose();
+    return set === null ? null
+      : set.shared(session.identity, (failed) => session.backend!.substitute(failed, session.identity));
+  }
+}
