@@ -23,7 +23,7 @@ import type { Credentials, Identity, RedisLink } from './link.ts';
 import { makeRequest } from './make-request.ts';
 import { NodeChoice } from './node-choice.ts';
 import { OwnState } from './own-state.ts';
-import { redirectRefusal, refusal } from './refusal.ts';
+import { refusal } from './refusal.ts';
 import { RedisReply, RedisRequest } from './request.ts';
 import { encodeRequest, errorLine } from './resp/encode.ts';
 import { splitInline } from './resp/inline.ts';
@@ -397,7 +397,11 @@ export class RedisSession extends Session {
   /** Sends one request whose hooks are done. It is queued unless it may travel in a run. */
   dispatch(request: RedisRequest): void {
     if (this.#backend === null) this.#rebind(request.plan.backend as RedisBackend);
-    if (request.treatment === table.STATEFUL && this.#refused(request, redirectRefusal(request))) return;
+    const refused = request.treatment === table.SHARED ? null : refusal(request, this.#backend!);
+    if (refused !== null) {
+      request.settle(refused);
+      return;
+    }
     if (this.#backend!.dedicated && !this.own.active && request.treatment !== table.SESSION) {
       return this.#want(request);
     }
@@ -410,10 +414,6 @@ export class RedisSession extends Session {
       case table.TRANSACTION:
         // Without MULTI or WATCH before them they change nothing: the server says so on any link.
         if (request.name !== 'multi' && request.name !== 'watch') return this.#dispatchShared(request);
-        return this.#want(request);
-      case table.HARMFUL:
-      case table.REPLICATION:
-        if (this.#refused(request, refusal(request, this.#backend!))) return;
         return this.#want(request);
       default:
         return this.#want(request);
@@ -451,9 +451,6 @@ export class RedisSession extends Session {
   }
 
   #dispatchOwn(request: RedisRequest): void {
-    if (request.treatment === table.REPLICATION || request.treatment === table.HARMFUL) {
-      if (this.#refused(request, refusal(request, this.#backend!))) return;
-    }
     if (request.treatment === table.SESSION) {
       if (this.own.unsure(request)) return this.#want(request);
       if (!this.own.keeps(request)) {
@@ -467,11 +464,6 @@ export class RedisSession extends Session {
     }
     this.own.send(request);
     if (this.own.link?.congested === true) this.#waitForRoom(this.own.link);
-  }
-
-  #refused(request: RedisRequest, error: ProxyError | null): boolean {
-    if (error !== null) request.settle(error);
-    return error !== null;
   }
 
   /** Lets it wait until everything before it was answered. */

@@ -62,3 +62,9 @@ describe.concurrent.each(modes.map(([name], i) => [name, i] as const))('on %s th
     await compare(proxies[mode]!, lines, true);
   });
 });
+
+test.for(modes)('a connection does not become a replica with its first command (%s)', async ([mode]) => {
+  const proxy = proxies[modes.findIndex(([name]) => name === mode)]!;
+  await using client = await proxy.connect();
+  expect(await client.command('REPLCONF', 'listening-port', '1')).toMatchObject({ text: expect.stringMatching(/never passed on/) });
+});
