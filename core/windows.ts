@@ -44,6 +44,8 @@ export class SharedWindows implements WindowTable {
   #tag = 0;
   #check = 0;
   #hashed: string | null = null;
+  /** Where that id was found last; -1: nowhere yet. */
+  #slot = -1;
 
   /** Memory for about `slots` windows (32 bytes each); make it once and hand it to every worker. */
   static allocate(slots = 65_536): SharedArrayBuffer {
@@ -146,9 +148,14 @@ export class SharedWindows implements WindowTable {
 
   /** The slot of the hashed id, in a window that is not over; -1: even the shared windows are all in use. */
   #slotFor(time: number, end: number, free: number, limit: number, length: number): number {
+    const last = this.#slot;
+    if (last >= 0 && this.#holds(last) && time < this.#ends[last]!) return last;
     const bucket = this.#bucketOf(this.#tag);
     const slot = this.#find(bucket);
-    if (slot >= 0 && time < this.#ends[slot]!) return slot;
+    if (slot >= 0 && time < this.#ends[slot]!) {
+      this.#slot = slot;
+      return slot;
+    }
     const made = this.#claim(bucket, time, end, free);
     if (made >= 0) return made;
     Atomics.add(this.#header, overflowWord, 1);
@@ -156,6 +163,11 @@ export class SharedWindows implements WindowTable {
     const shared = this.#find(this.#buckets);
     if (shared >= 0 && time < this.#ends[shared]!) return shared;
     return this.#claim(this.#buckets, time, end, free);
+  }
+
+  /** Whether a slot is (still) the hashed id's. */
+  #holds(slot: number): boolean {
+    return Atomics.load(this.#tags, slot) === this.#tag && Atomics.load(this.#checks, slot) === this.#check;
   }
 
   #find(bucket: number): number {
@@ -225,6 +237,7 @@ export class SharedWindows implements WindowTable {
     // Requests of one client come in bursts, and comparing a string with itself costs nothing.
     if (id === this.#hashed) return;
     this.#hashed = id;
+    this.#slot = -1;
     let a = this.#seed;
     let b = ~this.#seed;
     for (let i = 0; i < id.length; i++) {
