@@ -26,6 +26,26 @@ export interface Listener {
   gone(): void;
 }
 
+const connection = Symbol('connection');
+type Owned = Socket & { [connection]?: Connection };
+
+function ended(this: Socket): void {
+  (this as Owned)[connection]?.ended();
+}
+
+function drained(this: Socket): void {
+  (this as Owned)[connection]?.drained();
+}
+
+function failed(this: Socket): void {
+  const owner = (this as Owned)[connection];
+  if (owner !== undefined) owner.reason ??= 'CLIENT_RESET';
+}
+
+function gone(this: Socket): void {
+  (this as Owned)[connection]?.gone();
+}
+
 export class Connection {
   readonly origin: Origin;
   readonly socket: Socket;
@@ -34,18 +54,30 @@ export class Connection {
   reason: ErrorCode | null = null;
   #listener: Listener | null = null;
   #paused = true;
+  /** Called first when it is closed: whoever counts connections. */
+  onGone: ((connection: Connection) => void) | null = null;
 
   constructor(socket: Socket, origin: Origin) {
     this.socket = socket;
     this.origin = origin;
     this.outbox = new Outbox(socket);
-    socket.on('end', () => this.#listener?.ended());
-    socket.on('drain', () => this.#listener?.drained());
-    socket.on('error', () => { this.reason ??= 'CLIENT_RESET'; });
-    socket.on('close', () => {
-      this.reason ??= 'CLIENT_CLOSED';
-      this.#listener?.gone();
-    });
+    // Four functions for all connections instead of four closures for each: ten thousand may be idle.
+    (socket as Owned)[connection] = this;
+    socket.on('end', ended).on('drain', drained).on('error', failed).on('close', gone);
+  }
+
+  ended(): void {
+    this.#listener?.ended();
+  }
+
+  drained(): void {
+    this.#listener?.drained();
+  }
+
+  gone(): void {
+    this.reason ??= 'CLIENT_CLOSED';
+    this.onGone?.(this);
+    this.#listener?.gone();
   }
 
   /** From here on `listener` gets what arrives. */

@@ -1,7 +1,7 @@
 /** A queue on a ring that doubles when full: no allocation per entry. */
 export class FixedQueue<T> {
-  #ring: (T | undefined)[] = Array.from({ length: 16 });
-  #mask = 15;
+  #ring: (T | undefined)[] = Array.from({ length: 2 });
+  #mask = 1;
   #head = 0;
   length = 0;
 

@@ -111,6 +111,11 @@ export class PortListener {
     this.#server.close();
   }
 
+  readonly #gone = (connection: Connection): void => {
+    this.#clients--;
+    this.options.perAddress.giveBack(connection.origin.remoteAddress);
+  };
+
   /** Handshakes cost much, and whoever begins one is not counted as a client yet. */
   #shakesHands(raw: Socket): void {
     const { engine, clients } = this.options;
@@ -150,10 +155,7 @@ export class PortListener {
       return;
     }
     this.#clients++;
-    adopted.once('close', () => {
-      this.#clients--;
-      perAddress.giveBack(origin.remoteAddress);
-    });
+    connection.onGone = this.#gone;
     const route = this.options.route(origin);
     if (route === null || route.plan === null) {
       engine.log.info({ code: 'NO_ROUTE', remote_addr: origin.remoteAddress, server_port: origin.localPort, sni }, 'not hit any route');
