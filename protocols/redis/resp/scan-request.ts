@@ -56,7 +56,7 @@ export function scanRequest(b: Uint8Array, at: number, end: number, limits: Scan
   found.bulk = -1;
   found.elements = 0;
   let p = at + 1;
-  let digit = b[p]! - 48;
+  const digit = b[p]! - 48;
   let count = 0;
   if (p + 2 < end && digit > 0 && digit < 10 && b[p + 1] === CR && b[p + 2] === LF) {
     count = digit;
@@ -74,18 +74,34 @@ export function scanRequest(b: Uint8Array, at: number, end: number, limits: Scan
     return broken(limits.authenticated ? 'invalid multibulk length' : 'unauthenticated multibulk length');
   }
   found.count = count;
-  for (let i = 0; i < count; i++) {
-    if (p >= end) return incomplete(i, p, at);
+  return scanElements(b, at, p, end, 0, count, limits);
+}
+
+/** Goes on with an incomplete array: `elements` of `count` are complete and the next one begins at `p`. */
+export function resumeRequest(
+  b: Uint8Array, at: number, p: number, end: number, elements: number, count: number, limits: ScanLimits,
+): number {
+  found.inline = false;
+  found.bulk = -1;
+  found.needed = 0;
+  found.count = count;
+  return scanElements(b, at, p, end, elements, count, limits);
+}
+
+function scanElements(
+  b: Uint8Array, at: number, from: number, end: number, first: number, count: number, limits: ScanLimits,
+): number {
+  let p = from;
+  for (let i = first; i < count; i++) {
+    if (p >= end) return incomplete(i, p);
     if (b[p] !== DOLLAR) return broken(`expected '$', got '${shown(b[p]!)}'`);
     const element = p++;
-    let length = 0;
-    digit = b[p]! - 48;
-    if (p + 2 < end && digit >= 0 && digit < 10 && b[p + 1] === CR && b[p + 2] === LF) {
-      length = digit;
+    let length = b[p]! - 48;
+    if (p + 2 < end && length >= 0 && length < 10 && b[p + 1] === CR && b[p + 2] === LF) {
       p += 3;
     } else {
       p = number(b, p, end);
-      if (p === INCOMPLETE) return incomplete(i, element, at);
+      if (p === INCOMPLETE) return incomplete(i, element);
       if (p < 0 || value < 0) return broken('invalid bulk length');
       length = value;
     }
@@ -101,9 +117,8 @@ export function scanRequest(b: Uint8Array, at: number, end: number, limits: Scan
       if (after < end && b[after] !== CR) return broken('expected CRLF after bulk');
       found.bulk = length;
       found.bulkStart = p;
-      incomplete(i, element, at);
       found.needed = after + 2 - at;
-      return INCOMPLETE;
+      return incomplete(i, element);
     }
     if (b[after] !== CR || b[after + 1] !== LF) return broken('expected CRLF after bulk');
     p = after + 2;
@@ -111,43 +126,7 @@ export function scanRequest(b: Uint8Array, at: number, end: number, limits: Scan
   return p;
 }
 
-/** Goes on with an incomplete array: `elements` of `count` are complete and the next one begins at `p`. */
-export function resumeRequest(
-  b: Uint8Array, at: number, p: number, end: number, elements: number, count: number, limits: ScanLimits,
-): number {
-  found.inline = false;
-  found.bulk = -1;
-  found.needed = 0;
-  found.count = count;
-  for (let i = elements; i < count; i++) {
-    if (p >= end) return incomplete(i, p, at);
-    if (b[p] !== DOLLAR) return broken(`expected '$', got '${shown(b[p]!)}'`);
-    const element = p;
-    p = number(b, p + 1, end);
-    if (p === INCOMPLETE) return incomplete(i, element, at);
-    if (p < 0 || value < 0) return broken('invalid bulk length');
-    const length = value;
-    if (length > limits.bulk) return broken(limits.authenticated ? 'invalid bulk length' : 'unauthenticated bulk length');
-    if (i === 0) {
-      found.nameStart = p;
-      found.nameEnd = p + length;
-    }
-    const after = p + length;
-    if (after + 2 > end) {
-      if (after < end && b[after] !== CR) return broken('expected CRLF after bulk');
-      found.bulk = length;
-      found.bulkStart = p;
-      incomplete(i, element, at);
-      found.needed = after + 2 - at;
-      return INCOMPLETE;
-    }
-    if (b[after] !== CR || b[after + 1] !== LF) return broken('expected CRLF after bulk');
-    p = after + 2;
-  }
-  return p;
-}
-
-function incomplete(elements: number, resume: number, _at: number): number {
+function incomplete(elements: number, resume: number): number {
   found.elements = elements;
   found.resume = resume;
   return INCOMPLETE;
