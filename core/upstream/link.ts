@@ -42,6 +42,8 @@ const PATIENCE_WITH_GIANTS = 5000;
 export abstract class Link implements Swept {
   readonly node: Node;
   readonly engine: Engine;
+  /** Monotonic milliseconds. */
+  readonly openedAt: number;
   state: LinkState = 'connecting';
   /** A link for one client only; never shared. */
   own = false;
@@ -77,6 +79,7 @@ export abstract class Link implements Swept {
     this.#stall = new Stall(options.sendTimeout ?? 0);
     this.#integrity = options.integrity === undefined ? null : new Integrity(options.integrity);
     const now = this.engine.clock.now();
+    this.openedAt = now;
     this.#lastUse = now;
     this.#connectDeadline = now + options.connectTimeout;
     this.socket = this.#open();

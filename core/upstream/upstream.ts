@@ -79,6 +79,11 @@ export class Upstream {
     this.tls = conf.scheme === 'tls' ? tlsOptions(conf) : undefined;
   }
 
+  /** Whether another node may be tried after `tried` ones, `elapsed` ms after the first was begun. */
+  mayRetry(tried: number, elapsed: number): boolean {
+    return tried <= this.retries && (this.timeouts.retry === 0 || elapsed < this.timeouts.retry);
+  }
+
   get nodes(): readonly Node[] {
     return this.#candidates.map(({ node }) => node);
   }

@@ -63,13 +63,17 @@ export class RedisBackend implements Backend {
     return tried.length === 0 ? balancer.pick(key, 0) : balancer.pick(key, tried.length, tried);
   }
 
-  /** Who takes over what waits on a link that could not be opened. */
-  substitute(failed: Link, identity: Identity): Link | null {
+  /**
+   * Who takes over what waits on a link that could not be opened: the link of the same identity to the next node,
+   * as long as `retries` and `retry_timeout` allow. `since` is when the first of them was begun.
+   */
+  substitute(failed: Link, identity: Identity, tried: readonly Node[] = [], since: number = failed.openedAt): Link | null {
     const { upstream } = this;
-    if (upstream === null || upstream.retries === 0) return null;
-    const next = upstream.balancer.pick(null, 1, [failed.node]);
+    const all = [...tried, failed.node];
+    if (upstream === null || !upstream.mayRetry(all.length, this.#engine.clock.now() - since)) return null;
+    const next = upstream.balancer.pick(null, all.length, all);
     if (next === null) return null;
-    return LinkSet.of(next, this.#engine, upstream).shared(identity, () => null);
+    return LinkSet.of(next, this.#engine, upstream).shared(identity, (again) => this.substitute(again, identity, all, since));
   }
 
   /** A command was framed. Series are made when a command is first seen: there are 590, and few are used. */

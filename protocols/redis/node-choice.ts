@@ -36,7 +36,9 @@ export class NodeChoice {
   sharedLink(): RedisLink | null {
     const session = this.#session;
     const set = this.choose();
-    return set === null ? null
-      : set.shared(session.identity, (failed) => session.backend!.substitute(failed, session.identity));
+    if (set === null) return null;
+    // Of now: the link outlives what this client is, and others use it.
+    const { identity, backend } = session;
+    return set.shared(identity, (failed) => backend!.substitute(failed, identity));
   }
 }

@@ -71,6 +71,7 @@ export class OwnState {
   async acquire(request: RedisRequest, dedicated: boolean): Promise<void> {
     const session = this.#session;
     const tried: Node[] = [];
+    const since = session.engine.clock.now();
     let set = session.nodes.choose();
     while (set !== null) {
       try {
@@ -88,7 +89,9 @@ export class OwnState {
       } catch (cause) {
         const error = cause instanceof ProxyError ? cause : new ProxyError('INTERNAL', undefined, { cause });
         tried.push(set.node);
-        const again = error.code.startsWith('CONNECT') && tried.length <= session.backend!.upstream!.retries;
+        const { upstream } = session.backend!;
+        const elapsed = session.engine.clock.now() - since;
+        const again = error.code.startsWith('CONNECT') && upstream!.mayRetry(tried.length, elapsed);
         if (!again) {
           request.settle(error);
           return;
