@@ -3,7 +3,7 @@ import type { ProxyError } from '../../core/errors.ts';
 import type { Plan } from '../../core/plan.ts';
 import { Request, type Reply } from '../../core/request.ts';
 import { commandLine } from './commands/command-line.ts';
-import { keyIndexes } from './commands/keys.ts';
+import { firstIsOnlyKey, keyIndexes } from './commands/keys.ts';
 import { commands, UNKNOWN, type Command } from './commands/table.ts';
 import { printable } from './resp/encode.ts';
 import type { RedisSession } from './session.ts';
@@ -87,12 +87,25 @@ export class RedisRequest extends Request<RedisReply> {
   }
 
   get keyCount(): number {
+    if (firstIsOnlyKey[this.id] === 1) return this.count > 1 ? 1 : 0;
     return (this.#keys ??= this.#findKeys()).length;
   }
 
   key(index: number): Buffer {
+    if (firstIsOnlyKey[this.id] === 1) return index === 0 && this.count > 1 ? this.#second() : EMPTY;
     const at = (this.#keys ??= this.#findKeys())[index];
     return at === undefined ? EMPTY : this.argument(at);
+  }
+
+  /** Argument 1, which nearly every rule on keys asks for, without looking at the others. */
+  #second(): Buffer {
+    const { bytes, end } = this;
+    // Behind the name and its line end stand `$`, the length, and CRLF.
+    let p = this.start + this.#nameStart + this.#nameLength + 3;
+    let length = 0;
+    for (; p < end && bytes[p] !== 13; p++) length = length * 10 + bytes[p]! - 48;
+    p += 2;
+    return p < end ? bytes.subarray(p, Math.min(p + length, end)) : EMPTY;
   }
 
   #findKeys(): readonly number[] {

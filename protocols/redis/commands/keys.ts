@@ -25,6 +25,14 @@ const startsWithKey = new Set(['sort', 'sort_ro', 'georadius', 'georadiusbymembe
 /** By command number: where the first key stands if the arguments are that many; 0: no keys; or COMPUTED. */
 export const firstKeyIndex: Uint8Array = Uint8Array.from(commands, constantFirst);
 
+/** By command number: 1 where argument 1 is the key, and the only one, whatever else is there. Most commands. */
+export const firstIsOnlyKey: Uint8Array = Uint8Array.from(commands, (command) => {
+  const [spec, ...others] = command.keySpecs;
+  const only = spec !== undefined && others.length === 0 && spec.index === 1 && (spec.last ?? 0) === 0
+    && spec.count === undefined && spec.channel !== true && spec.unknown !== true;
+  return only && command.subcommands === null && !finders.has(command.name) ? 1 : 0;
+});
+
 /**
  * Argument indexes of the keys, ascending; empty when there are none or the command is malformed where they
  * are named. Every index is below `argumentCount`. A container may be given: its subcommand is looked up.
