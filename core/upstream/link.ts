@@ -64,6 +64,10 @@ export abstract class Link implements Swept {
   #partial = false;
   #scheduled = false;
   #wrote = false;
+  /** Bytes came since the last sweep. A mark, so that a read costs no look at the clock. */
+  #heard = false;
+  /** Whether nothing came from the node, on any connection, while the timeout ran that ended this one. */
+  #nodeWasSilent = true;
   #waiters: (() => void)[] = [];
   #pausedFor: Outbox | null = null;
   #pausedAt = 0;
@@ -251,6 +255,7 @@ export abstract class Link implements Swept {
 
   #read(bytes: Buffer, length: number): void {
     if (this.state === 'closed') return;
+    this.#heard = true;
     const before = heldWrites();
     const unfinished = this.#unfinished;
     if (unfinished.length === 0) {
@@ -436,21 +441,31 @@ export abstract class Link implements Swept {
   }
 
   sweep(now: number): void {
+    if (this.#heard) {
+      this.#heard = false;
+      this.node.lastReply = now;
+    }
     if (this.state === 'connecting' || this.state === 'greeting') {
       if (now > this.#connectDeadline) this.fail('CONNECT_TIMEOUT');
       return;
     }
-    if (this.#stall.outlasts(this.socket, now)) return this.fail('UPSTREAM_TIMEOUT', 'upstream takes no requests');
+    const { replyTimeout, sendTimeout = 0 } = this.options;
+    if (this.#stall.outlasts(this.socket, now)) return this.#timeOut(now, sendTimeout, 'upstream takes no requests');
     if (this.#pausedFor !== null && !this.own && this.#ring.length > 1 && now - this.#pausedAt > PATIENCE_WITH_GIANTS) {
       this.#giveUpGiant();
     }
     if (this.detached && this.idle && this.#pausedFor === null) return this.fail('DRAINED');
-    const { replyTimeout } = this.options;
     if (replyTimeout === 0 || this.#ring.length === 0 || this.#pausedFor !== null || this.patience === Infinity) return;
     const timeout = replyTimeout + this.patience;
     this.#spent.expire(this.#ring, now, timeout, this.#partial);
-    if (this.#spent.hopeless(now, timeout)) this.fail('UPSTREAM_TIMEOUT');
+    if (this.#spent.hopeless(now, timeout)) this.#timeOut(now, replyTimeout);
     flushOutboxes();
+  }
+
+  /** `ran`: the timeout, ms. One slow command says nothing against a node that answers others meanwhile. */
+  #timeOut(now: number, ran: number, text?: string): void {
+    this.#nodeWasSilent = now - this.node.lastReply >= ran;
+    this.fail('UPSTREAM_TIMEOUT', text);
   }
 
   /** Ends the link; everything under way is answered with the cause. What was never written may move elsewhere. */
@@ -463,7 +478,7 @@ export abstract class Link implements Swept {
     this.socket.destroy();
     const error = new ProxyError(code, text, { cause });
     // A server that hangs still accepts connections: its silence counts, too.
-    const unwell = early ? code !== 'DRAINED' && code !== 'UPSTREAM_HANDSHAKE' : code === 'UPSTREAM_TIMEOUT';
+    const unwell = early ? code !== 'DRAINED' && code !== 'UPSTREAM_HANDSHAKE' : code === 'UPSTREAM_TIMEOUT' && this.#nodeWasSilent;
     if (unwell) this.node.health.failed(error);
     this.engine.linkEnded(code, this.node.address, error);
     for (const then of this.#readyCallbacks.splice(0)) then(error);

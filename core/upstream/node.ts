@@ -35,8 +35,8 @@ export class Node {
   readonly attached = new Map<unknown, Closable>();
   /** Requests under way, counted by whoever sends them; least_conn reads it. */
   inflight = 0;
-  /** When bytes last came from the node, by the clock of whoever reads them, ms; 0: never. */
-  lastReply = 0;
+  /** When bytes last came from the node, by the clock of its links, in ms, at most a sweep too late. */
+  lastReply = -Infinity;
 
   constructor(host: string, port: number, options: NodeOptions = {}, way = '') {
     this.way = way;

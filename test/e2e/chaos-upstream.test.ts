@@ -72,6 +72,26 @@ test.for(['twice', 'extra', 'swap', 'skip', 'long', 'short', 'deep'] as const)('
   expect(await other.command('GET', 'again')).toBe('again');
 });
 
+test.each([true, false])('a command that is never answered leaves its node out only when nobody else is answered either (others: %s)', async (others) => {
+  await using evil = await startEvilUpstream({ seed: 15 });
+  await using proxy = await startProxy({
+    upstream: evil.port,
+    // Long: what counts is silence, and a busy machine is silent for a moment, too.
+    route: { upstream: { nodes: { [`127.0.0.1:${evil.port}`]: 1 }, timeout: { connect: 1, send: 1, read: 1 } } },
+  });
+  const [stuck, other] = [await proxy.connect(), await proxy.connect()];
+  // Another database: another connection to the same node.
+  expect(await other.command('SELECT', '1')).toBe('OK');
+  expect(await other.command('GET', 'before')).toBe('before');
+  const answer = stuck.command('GET', 'evil:never:a');
+  await vi.waitFor(async () => {
+    if (others) expect(await other.command('GET', 'meanwhile')).toBe('meanwhile');
+    expect(proxy.records.filter(({ code }) => code === 'UPSTREAM_TIMEOUT').length).toBe(1);
+  }, { timeout: 10_000, interval: 20 });
+  expect(((await answer) as RespError).text).toBe('ERR millrace: upstream timeout');
+  expect(proxy.records.filter(({ code }) => code === 'NODE_DOWN').length).toBe(others ? 0 : 1);
+}, 20_000);
+
 test('the reply to a request that timed out is dropped in its place (D1)', async () => {
   await using evil = await startEvilUpstream({ seed: 14, lateMs: read * 1400 });
   await using proxy = await startProxy({ upstream: evil.port, route: route(evil.port) });
