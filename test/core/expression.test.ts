@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { checkExpression, compileExpression } from '../../core/expression.ts';
+import { cpuTime } from '../support/cpu-time.ts';
 import { LineRequest, lineSession } from '../support/line-request.ts';
 
 function holds(rules: unknown, line = 'get a b', variables: Record<string, string> = {}): boolean {
@@ -114,9 +115,7 @@ describe('what is refused when it is written', () => {
 test('a regular expression that blows up elsewhere takes linear time', () => {
   const attack = compileExpression([['key', '~~', '^(a+)+$']]);
   const request = new LineRequest('get', lineSession(), {}, [Buffer.from(`${'a'.repeat(1000)}!`)]);
-  const before = performance.now();
-  expect(attack(request)).toBe(false);
-  expect(performance.now() - before).toBeLessThan(500);
+  expect(cpuTime(() => expect(attack(request)).toBe(false))).toBeLessThan(500);
 });
 
 test('an expression knows whether it can be asked before the answer', () => {

@@ -12,6 +12,7 @@ import type { Hooks } from '../../core/plugin.ts';
 import { reopenAll } from '../../core/reopen.ts';
 import { ProxyError } from '../../core/errors.ts';
 import logger from '../../plugins/logger.ts';
+import { cpuTime } from '../support/cpu-time.ts';
 import { LineRequest, lineSession } from '../support/line-request.ts';
 import { httpLogSink, tcpLogSink, udpLogSink } from '../support/log-sinks.ts';
 import { problemsOf, setUp, testContext } from '../support/plugin-context.ts';
@@ -225,9 +226,8 @@ describe('batches', () => {
     });
     let slowest = 0;
     for (let i = 0; i < 20_000; i++) {
-      const before = performance.now();
-      pass(hooks, answered('get a'));
-      slowest = Math.max(slowest, performance.now() - before);
+      const request = answered('get a');
+      slowest = Math.max(slowest, cpuTime(() => void pass(hooks, request)));
       if (i % 1000 === 0) await sleep(1);
     }
     expect(slowest).toBeLessThan(100);

@@ -2,6 +2,7 @@ import { expect, test } from 'vitest';
 import { endsWithMark, readResources, type FileReading } from '../../../core/config/resource-file.ts';
 import { emptyConfig, type Config } from '../../../core/config/source.ts';
 import { knownThings } from './references.ts';
+import { cpuTime } from '../../support/cpu-time.ts';
 
 interface Extra { format?: 'yaml' | 'json'; needsEnd?: boolean; environment?: Record<string, string> }
 
@@ -143,10 +144,8 @@ test.each<[string, string, RegExp]>([
 test('an alias bomb is refused in little time', () => {
   const levels = Array.from({ length: 12 }, (_, n) =>
     `a${n + 1}: &a${n + 1} [${Array(10).fill(`*a${n}`).join(', ')}]`);
-  const started = performance.now();
-  const reading = read(`a0: &a0 x\n${levels.join('\n')}\nupstreams: []\n`);
-  expect(reading.readable).toBe(false);
-  expect(performance.now() - started).toBeLessThan(1000);
+  const text = `a0: &a0 x\n${levels.join('\n')}\nupstreams: []\n`;
+  expect(cpuTime(() => expect(read(text).readable).toBe(false))).toBeLessThan(1000);
 });
 
 test('a few aliases are fine, and what they share is not shared afterwards', () => {
