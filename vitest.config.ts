@@ -4,8 +4,10 @@ export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     setupFiles: ['reflect-metadata'],
-    testTimeout: 20_000,
-    hookTimeout: 20_000,
+    // These only tell slow from hanging. Nothing is tried again: a wrong reply once is a wrong reply.
+    testTimeout: 30_000,
+    hookTimeout: 60_000,
+    expect: { poll: { timeout: 10_000, interval: 20 } },
     pool: 'forks',
     // The second is for scripts: .ci/run counts by it.
     reporters: ['default', ['json', { outputFile: '.vitest-report.json' }]],

@@ -5,11 +5,12 @@ import { startLineUpstream } from '../support/line-upstream.ts';
 import { sleep } from '../support/sleep.ts';
 
 /** A plugin that says when a place of it begins, is used and ends. */
-function lifeline(): { steps: string[]; release: () => void; plugin: ReturnType<typeof plugin> } {
+function lifeline(): { steps: string[]; held: Promise<void>; release: () => void; plugin: ReturnType<typeof plugin> } {
   const steps: string[] = [];
+  const { promise: held, resolve: hold } = Promise.withResolvers<void>();
   const { promise: released, resolve: release } = Promise.withResolvers<void>();
   return {
-    steps, release,
+    steps, held, release,
     plugin: plugin('life', (conf: { n: number }) => {
       let closed = false;
       steps.push(`setup ${conf.n}`);
@@ -18,7 +19,9 @@ function lifeline(): { steps: string[]; release: () => void; plugin: ReturnType<
         maxWait: 10_000,
         request: (request: Request) => {
           used('request');
-          return request.name === 'slow' ? released : undefined;
+          if (request.name !== 'slow') return undefined;
+          hold();
+          return released;
         },
         log: (request: Request) => { used('log'); steps.push(`log ${conf.n} ${request.name}`); },
         response: () => used('response'),
@@ -36,15 +39,14 @@ test('open sessions use the new plan from their next request on; the old one is 
   });
   const [busy, other] = [await proxy.dial(), await proxy.dial()];
   busy.send('slow a\n');
-  await sleep(20);
+  await life.held;
   await proxy.route({ plugins: { life: { n: 2 } } });
   expect(await other.ask('get b')).toBe('get b!');
   expect(life.steps).toEqual(['setup 1', 'setup 2', 'log 2 get']);
   busy.send('get c\n');
   life.release();
   expect(await busy.read(2)).toEqual(['slow a!', 'get c!']);
-  await sleep(10);
-  expect(life.steps.slice(3)).toEqual(['log 1 slow', 'close 1', 'log 2 get']);
+  await expect.poll(() => life.steps.slice(3)).toEqual(['log 1 slow', 'close 1', 'log 2 get']);
 });
 
 test('a place whose route is gone is closed once, and no hook runs after that', async () => {
@@ -90,8 +92,7 @@ test('links outlive a change of plugins, and end with the last route that uses t
   }
   expect(upstream.accepted).toBe(1);
   await proxy.call('DELETE', '/apisix/admin/stream_routes/1');
-  await sleep(50);
-  expect(upstream.open.size).toBe(0);
+  await expect.poll(() => upstream.open.size).toBe(0);
 });
 
 test('a change of node under load loses no request and mixes none up', async () => {
@@ -124,8 +125,9 @@ test('a change of node under load loses no request and mixes none up', async () 
   expect(one.received.length).toBeGreaterThan(0);
   expect(two.received.length).toBeGreaterThan(0);
   await proxy.route({});
+  const begun = life.steps.filter((step) => step.startsWith('setup')).length;
+  await expect.poll(() => life.steps.filter((step) => step.startsWith('close'))).toHaveLength(begun);
   await sleep(20);
   expect(life.steps.filter((step) => step.includes('after close'))).toEqual([]);
-  const begun = life.steps.filter((step) => step.startsWith('setup')).length;
   expect(life.steps.filter((step) => step.startsWith('close'))).toHaveLength(begun);
 });

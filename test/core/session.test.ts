@@ -5,14 +5,11 @@ import { plugin, startLineProxy } from '../support/line-proxy.ts';
 import { startLineUpstream } from '../support/line-upstream.ts';
 import { sleep } from '../support/sleep.ts';
 
-/** `slow N …` waits N ms, `local …` is answered here, `refuse …` is refused. */
+/** `refuse …` is refused. */
 const rules = plugin('rules', () => ({
-  maxWait: 2000,
   request(request: Request) {
     const word = request.keyCount > 0 ? request.key(0).toString() : '';
     if (request.name === 'refuse') request.settle(new ProxyError('DENIED', `no ${word}`));
-    if (request.name === 'slow') return sleep(Number(word));
-    return undefined;
   },
 }));
 
@@ -54,17 +51,26 @@ describe('order', () => {
   });
 
   test('a delayed request holds back those behind it, and nobody else', async () => {
+    const [arrived, released] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const gate = plugin('gate', () => ({
+      maxWait: 10_000,
+      request(request: Request) {
+        if (request.name !== 'slow') return undefined;
+        arrived.resolve();
+        return released.promise;
+      },
+    }));
     await using upstream = await startLineUpstream();
-    await using proxy = await startLineProxy({
-      nodes: [upstream.port], plugins: [rules], use: { rules: {} },
-    });
+    await using proxy = await startLineProxy({ nodes: [upstream.port], plugins: [gate], use: { gate: {} } });
     const [slow, quick] = [await proxy.dial(), await proxy.dial()];
-    slow.send('slow 80\nget b\n');
-    await sleep(20);
+    slow.send('slow a\nget b\n');
+    await arrived.promise;
     expect(await quick.ask('get c')).toBe('get c!');
-    expect(upstream.received).toEqual(['get c']);
-    expect(await slow.read(2)).toEqual(['slow 80!', 'get b!']);
-    expect(upstream.received).toEqual(['get c', 'slow 80', 'get b']);
+    await sleep(20);
+    expect([upstream.received, slow.lines]).toEqual([['get c'], []]);
+    released.resolve();
+    expect(await slow.read(2)).toEqual(['slow a!', 'get b!']);
+    expect(upstream.received).toEqual(['get c', 'slow a', 'get b']);
   });
 
   test('requests of many clients on one link are answered to those who asked', async () => {
@@ -108,8 +114,7 @@ describe('ends', () => {
     other.send('get c\n');
     await upstream.wait(3);
     gone.socket.resetAndDestroy();
-    await sleep(30);
-    expect(logged).toEqual([['a', true], ['b', true]]);
+    await expect.poll(() => logged).toEqual([['a', true], ['b', true]]);
     const [socket] = [...upstream.open];
     socket!.write('get a!\nget b!\nget c!\n');
     expect(await other.read(1)).toEqual(['get c!']);

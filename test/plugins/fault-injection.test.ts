@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import plugin from '../../plugins/fault-injection.ts';
 import { compileGlob } from '../../plugins/fault-injection/glob.ts';
 import type { Hooks } from '../../core/plugin.ts';
@@ -47,14 +47,20 @@ describe('abort', () => {
 });
 
 describe('delay', () => {
-  test('holds the request at least as long as asked, then lets it pass', async () => {
-    for (const duration of [0.01, { min: 0.01, max: 0.02 }]) {
+  afterEach(() => { vi.useRealTimers(); });
+
+  test.each([
+    [10, 0.01], [20, { min: 0.01, max: 0.02 }],
+  ])('holds the request at least 10 ms and at most %i ms, as asked, then lets it pass', async (most, duration) => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'performance'] });
+    for (let i = 0; i < 50; i++) {
       const request = new LineRequest('get a');
-      const before = performance.now();
-      await setUp(plugin, { delay: { duration } }).request!(request);
-      expect(performance.now() - before).toBeGreaterThanOrEqual(10);
-      expect(performance.now() - before).toBeLessThan(60);
-      expect(request.settled).toBe(false);
+      let passed = false;
+      void (setUp(plugin, { delay: { duration } }).request!(request) as Promise<void>).then(() => { passed = true; });
+      await vi.advanceTimersByTimeAsync(9);
+      expect(passed).toBe(false);
+      await vi.advanceTimersByTimeAsync(most - 9);
+      expect([passed, request.settled]).toEqual([true, false]);
     }
   });
 

@@ -43,7 +43,7 @@ export async function startLineUpstream(answer?: LineUpstream['answer'], port = 
     get accepted() { return accepted; },
     answer: answer ?? ((line, socket) => { socket.write(`${line}!\n`); }),
     wait: (count) => new Promise((resolve, reject) => {
-      const timer = setTimeout(() => reject(new Error(`expected ${count} lines, got ${received.length}`)), 5000);
+      const timer = setTimeout(() => reject(new Error(`expected ${count} lines, got ${received.length}`)), 10_000);
       const look = (): void => {
         if (received.length < count) return;
         clearTimeout(timer);

@@ -29,7 +29,7 @@ function collector(): Collector {
     },
     wait(count) {
       return new Promise((resolve, reject) => {
-        const timer = setTimeout(() => reject(new Error(`expected ${count} records, got ${records.length}`)), 5000);
+        const timer = setTimeout(() => reject(new Error(`expected ${count} records, got ${records.length}`)), 10_000);
         const look = (): void => {
           if (records.length < count) return;
           clearTimeout(timer);

@@ -33,7 +33,7 @@ export class RespClient implements AsyncDisposable {
 
   constructor(socket: Socket, options: ClientOptions = {}) {
     this.socket = socket;
-    this.#timeout = options.timeout ?? 5000;
+    this.#timeout = options.timeout ?? 10_000;
     this.#decoder = new Decoder({ bulk: options.bulk ?? 'string' });
     socket.on('data', (bytes: Buffer) => {
       this.#chunks.push(bytes);

@@ -32,7 +32,7 @@ export class TextClient implements AsyncDisposable {
   end(): void { this.socket.end(); }
 
   /** The next `count` lines. Rejects after `timeout` ms, or when the connection ends first. */
-  async read(count: number, timeout = 5000): Promise<string[]> {
+  async read(count: number, timeout = 10_000): Promise<string[]> {
     await this.#until(() => this.lines.length >= count, () => this.ended !== null, timeout, `${count} lines`);
     return this.lines.splice(0, count);
   }
@@ -42,7 +42,7 @@ export class TextClient implements AsyncDisposable {
     return (await this.read(1))[0]!;
   }
 
-  async untilEnded(timeout = 5000): Promise<void> {
+  async untilEnded(timeout = 10_000): Promise<void> {
     await this.#until(() => this.ended !== null, () => false, timeout, 'the end of the connection');
   }
 

@@ -62,7 +62,7 @@ export class PingPongClient implements AsyncDisposable {
 
   #more(what: string): Promise<void> {
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => { this.#wakers.delete(wake); reject(new Error(`expected ${what} in 5 s`)); }, 5000);
+      const timer = setTimeout(() => { this.#wakers.delete(wake); reject(new Error(`expected ${what} in 10 s`)); }, 10_000);
       const wake = (): void => { clearTimeout(timer); this.#wakers.delete(wake); resolve(); };
       this.#wakers.add(wake);
     });
