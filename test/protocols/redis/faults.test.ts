@@ -129,15 +129,19 @@ test('a percentage with a seed meets the same commands each time', async () => {
 });
 
 test('a delay holds back its own client only (D14)', async () => {
-  await put([{ commands: ['get'], key: 'slow', delay: 0.2 }]);
+  await put([{ commands: ['get'], key: 'slow', delay: 1 }]);
   const [slow, quick] = await Promise.all([proxy.connect(), proxy.connect()]);
   const from = performance.now();
-  const held = slow.pipeline([['ECHO', '1'], ['GET', 'slow'], ['ECHO', '2']]).then((replies) => [replies, performance.now() - from] as const);
+  let over = false;
+  const held = slow.pipeline([['ECHO', '1'], ['GET', 'slow'], ['ECHO', '2']]).then((replies) => {
+    over = true;
+    return [replies, performance.now() - from] as const;
+  });
   for (let i = 0; i < 20; i++) await quick.command('ECHO', 'x');
-  expect(performance.now() - from).toBeLessThan(150);
+  expect(over).toBe(false);
   const [replies, took] = await held;
   expect(replies).toEqual(['1', null, '2']);
-  expect(took).toBeGreaterThanOrEqual(199);
+  expect(took).toBeGreaterThanOrEqual(999);
 });
 
 test.each([

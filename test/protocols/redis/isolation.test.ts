@@ -110,7 +110,7 @@ describe('own links (S3, S4)', () => {
   });
 
   test('when all own links are taken the next client gets a clear error, and shared traffic goes on (S4)', async () => {
-    await using small = await startProxy({ upstream: redis.port, limits: { own_links_per_node: 5, own_link_wait_s: 0.2 } });
+    await using small = await startProxy({ upstream: redis.port, limits: { own_links_per_node: 5, own_link_wait_s: 1 } });
     const holders = await Promise.all(Array.from({ length: 5 }, () => small.connect()));
     for (const holder of holders) expect(await holder.command('MULTI')).toBe('OK');
     const late = await small.connect();
