@@ -23,7 +23,9 @@ test('fault-injection: what the page says can be pasted and seen', async () => {
   expect(await follow('fault-injection')).toBe(5);
 });
 
-test('limit-count: what the page says can be pasted and seen', async () => {
+// Up to three times: with the Redis that the page uses a decision takes 50 ms at most, then the limit does not hold
+// (allow_degradation), which a busy machine may not keep.
+test('limit-count: what the page says can be pasted and seen', { retry: 2 }, async () => {
   await using redis = await startRedis();
   expect(await follow('limit-count', { 6379: redis.port })).toBe(4);
 });

@@ -10,6 +10,8 @@ import { looksLike, type Block } from './page.ts';
 const shell = `redis-cli() { command redis-cli --no-raw "$@"; }
 curl() { command curl -sS $CURL_FAIL "$@"; }
 millrace() { '${process.execPath}' '${resolve('core/main.ts')}' "$@"; }
+# A busy machine needs longer than a page asks of its reader.
+sleep() { command sleep 2; }
 cd "$PLACE"
 if [ -e .shell ]; then . ./.shell; fi
 `;
@@ -66,7 +68,7 @@ export class Reader implements AsyncDisposable {
   run(code: string, refused = false): Promise<string> {
     return new Promise((done, failed) => {
       const environment = { ...process.env, PLACE: this.place.path, CURL_FAIL: refused ? '' : '--fail-with-body' };
-      execFile('bash', ['-euc', shell + this.translate(code) + keep], { env: environment, timeout: 15_000 }, (error, out, err) => {
+      execFile('bash', ['-euc', shell + this.translate(code) + keep], { env: environment, timeout: 30_000 }, (error, out, err) => {
         if (error === null) done(out + err);
         else failed(new Error(`${error.message}\n${out}\n${err}`));
       });
