@@ -31,6 +31,14 @@ async function pattern(hooks: Hooks, ...requests: LineRequest[]): Promise<string
   return seen;
 }
 
+/**
+ * Rejects unless it is settled before a timer that was started with it: a busy machine delays both, and timers that are
+ * due together still run in their order.
+ */
+function within<T>(milliseconds: number, work: Promise<T>): Promise<T> {
+  return Promise.race([work, sleep(milliseconds).then(() => { throw new Error(`expected it within ${milliseconds} ms`); })]);
+}
+
 const times = (count: number, address = '10.0.0.1'): LineRequest[] =>
   Array.from({ length: count }, () => from(address));
 
@@ -238,27 +246,20 @@ describe.each(clients)('redis over %s', (_name, makeClient) => {
       await warm(hooks);
       stopped.process.kill('SIGSTOP');
       const requests = times(3);
-      const slowest: number[] = [];
       let seen = '';
-      for (const request of requests) {
-        const before = performance.now();
-        seen += await pattern(hooks, request);
-        slowest.push(performance.now() - before);
-      }
+      for (const request of requests) seen += await within(75, pattern(hooks, request));
       expect(seen).toBe(expected);
-      expect(Math.max(...slowest)).toBeLessThan(75);
       expect(requests[0]!.refusal?.code ?? null).toBe(code);
       expect(hooks.status!()).toMatchObject({ store_up: false, allow_degradation: allow });
       expect(own.counted).toMatchObject({ limit_count_store_up: 0, limit_count_store_failures_total: 3 });
       // After three failures it does not wait any more; a second later it asks again.
-      const before = performance.now();
-      await pattern(hooks, from('10.0.0.1'));
-      expect(performance.now() - before).toBeLessThan(10);
+      await within(10, pattern(hooks, from('10.0.0.1')));
       stopped.process.kill('SIGCONT');
-      own.advance(1001);
-      await sleep(50);
-      expect(await pattern(hooks, from('10.0.0.9'))).toBe('.');
-      expect(hooks.status!()).toMatchObject({ store_up: true });
+      let asked = 0;
+      await expect.poll(async () => {
+        own.advance(1001);
+        return [await pattern(hooks, from(`10.0.1.${asked++}`)), hooks.status!()['store_up']];
+      }).toEqual(['.', true]);
       await hooks.close!();
       await stopped.stop();
     });

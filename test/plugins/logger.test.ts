@@ -170,7 +170,8 @@ describe('batches', () => {
     const before = performance.now();
     const [, second] = await sink.wait(2);
     expect(JSON.parse(second!)).toEqual([{ k: 'd', route_id: '1' }]);
-    expect(performance.now() - before).toBeLessThan(400);
+    // By default it would be 5 s.
+    expect(performance.now() - before).toBeLessThan(3000);
     await hooks.close!();
     expect(hooks.status!()).toEqual({ http: { sent: 4, dropped: 0, pending: 0 } });
   });
@@ -184,7 +185,8 @@ describe('batches', () => {
     const timer = setInterval(() => pass(hooks, answered('get a')), 20);
     await sink.wait(1);
     expect(performance.now() - began).toBeGreaterThan(150);
-    expect(performance.now() - began).toBeLessThan(600);
+    // By default it would be 60 s.
+    expect(performance.now() - began).toBeLessThan(3000);
     clearInterval(timer);
     await hooks.close!();
   });
