@@ -95,11 +95,11 @@ describe.each(matrix(allKinds))('ioredis on %s, RESP%i', (kind, protocol) => {
 
   test('a blocking pop waits without holding anybody else up', async () => {
     const [blocked, other] = [await connect(), await connect()];
-    const popped = blocked.blpop('jobs', 5);
+    let over = false;
+    const popped = blocked.blpop('jobs', 5).finally(() => { over = true; });
     await sleep(50);
-    const started = performance.now();
     expect(await other.ping()).toBe('PONG');
-    expect(performance.now() - started).toBeLessThan(500);
+    expect(over).toBe(false);
     await other.rpush('jobs', 'a');
     expect(await popped).toEqual(['jobs', 'a']);
     expect(await blocked.blpop('empty', 0.05)).toBe(null);

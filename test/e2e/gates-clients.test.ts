@@ -37,8 +37,8 @@ test('a client that pipelines and does not read is closed, and others are answer
     expect(await good.command('ECHO', String(i))).toBe(String(i));
     await sleep(20);
   }
-  expect(await proxy.metrics()).toMatch(/millrace_connections_closed_total\{reason="CLIENT_SLOW"\} 1/);
-  expect(await ended(mute, 2000)).toBe(true);
+  await expect.poll(() => proxy.metrics()).toMatch(/millrace_connections_closed_total\{reason="CLIENT_SLOW"\} 1/);
+  expect(await ended(mute, 10_000)).toBe(true);
 });
 
 test('a command that is begun must be finished in time, an idle client may stay (M5)', async () => {
@@ -48,7 +48,7 @@ test('a command that is begun must be finished in time, an idle client may stay 
   expect(await idle.command('PING')).toBe('PONG');
   const slow = await Promise.all(Array.from({ length: 200 }, () => open(proxy.port)));
   for (const [i, socket] of slow.entries()) socket.write(i % 2 === 0 ? '*2\r\n$3\r\nGET\r\n$10\r\na' : 'GE');
-  const over = slow.map((socket) => ended(socket, 4000));
+  const over = slow.map((socket) => ended(socket, 10_000));
   await sleep(500);
   for (const socket of slow) if (socket.writable) socket.write('x');
   expect((await Promise.all(over)).every(Boolean)).toBe(true);
@@ -67,8 +67,12 @@ test('clients over the limit are told so and closed (M6)', async () => {
   expect((await sixth.readRaw({ until: '\r\n' })).toString()).toBe('-ERR max number of clients reached\r\n');
   await sixth.untilEnded();
   await served[0]!.close();
-  await sleep(100);
-  expect(await (await proxy.connect()).command('PING')).toBe('PONG');
+  const seventh = async (): Promise<string> => {
+    const client = await proxy.connect();
+    client.send('PING\r\n');
+    return (await client.readRaw({ until: '\r\n' })).toString();
+  };
+  await expect.poll(seventh).toBe('+PONG\r\n');
 });
 
 test('without free descriptors the process goes on serving, does not spin, and recovers (M6)', { timeout: 30_000 }, async () => {
@@ -103,7 +107,7 @@ test('a stranger who asks without reading is closed long before it costs memory 
   const asked = Buffer.from('PING\r\n'.repeat(10_000));
   const asking = setInterval(() => { if (stranger.writableLength < mib) stranger.write(asked); }, 5);
   let closed = 0;
-  for (let tries = 0; tries < 60 && closed === 0; tries++) {
+  for (let tries = 0; tries < 150 && closed === 0; tries++) {
     await sleep(100);
     closed = Number(/millrace_connections_closed_total\{reason="CLIENT_SLOW"\} (\d+)/.exec(await proxy.metrics())?.[1] ?? 0);
   }

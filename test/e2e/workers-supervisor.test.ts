@@ -40,15 +40,16 @@ test.concurrent('a worker that a plugin keeps busy for ever is replaced in about
   const began = performance.now();
   stuck.send('GET spin\r\n');
   let slowest = 0;
-  let replacedAfter = 0;
-  while (replacedAfter === 0 && performance.now() - began < 15_000) {
+  while (lost(millrace).length === 0 && performance.now() - began < 30_000) {
     const at = performance.now();
     expect(await well.command('PING')).toBe('PONG');
     slowest = Math.max(slowest, performance.now() - at);
     await sleep(50);
-    if (lost(millrace).length > 0) replacedAfter = performance.now() - began;
   }
-  expect(slowest).toBeLessThan(1000);
+  // If it had to wait for the other worker it would be the 5 s.
+  expect(slowest).toBeLessThan(3000);
+  // By the record's time, which waits for no client of the test.
+  const replacedAfter = Date.parse(String(lost(millrace)[0]?.['time'])) - (performance.timeOrigin + began);
   expect(replacedAfter).toBeGreaterThan(4000);
   expect(replacedAfter).toBeLessThan(7500);
   expect(await stuck.untilEnded()).toBeTruthy();
