@@ -25,6 +25,21 @@ function ask(port: number, command: string): Promise<string> {
   });
 }
 
+/** Sends a command that blocks behind a PING, in one write: when that is answered the command is under way. */
+function begin(port: number, command: string): Promise<{ readonly answer: Promise<string> }> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(port, '127.0.0.1', () => socket.write(`PING\r\n${command}\r\n`));
+    socket.on('error', reject);
+    socket.once('data', (pong) => {
+      if (pong.toString() !== '+PONG\r\n') return reject(new Error(`expected PONG, got ${pong}`));
+      const answer = new Promise<string>((answered) => {
+        socket.once('data', (bytes) => { answered(bytes.toString()); socket.destroy(); });
+      });
+      resolve({ answer });
+    });
+  });
+}
+
 // Processes start slowly on a busy machine.
 vi.setConfig({ testTimeout: 60_000 });
 
@@ -85,11 +100,9 @@ test('SIGTERM lets a request that is under way finish, and refuses new clients',
   const { port } = await settings(place);
   await using running = place.start(['start']);
   await running.started();
-  const waiting = ask(port, 'BLPOP queue 1');
-  await running.saw(() => true);
-  await new Promise((done) => setTimeout(done, 50));
+  const { answer } = await begin(port, 'BLPOP queue 1');
   running.signal('SIGTERM');
-  expect(await waiting).toBe('*-1\r\n');
+  expect(await answer).toBe('*-1\r\n');
   expect((await running.ended).code).toBe(0);
   await expect(ask(port, 'PING')).rejects.toThrow(/ECONNREFUSED/);
 });
@@ -99,13 +112,11 @@ test('a second signal ends at once', async () => {
   const { port } = await settings(place);
   await using running = place.start(['start']);
   await running.started();
-  const waiting = ask(port, 'BLPOP queue 20').catch(() => 'cut');
-  await new Promise((done) => setTimeout(done, 50));
+  await begin(port, 'BLPOP queue 20');
   running.signal('SIGTERM');
   await running.saw(() => running.err.includes('DRAINED'));
   running.signal('SIGTERM');
   expect((await running.ended).code).toBe(6);
-  void waiting;
 });
 
 test('SIGHUP opens the log file again, so that it can be moved away', async () => {

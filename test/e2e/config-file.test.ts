@@ -96,8 +96,9 @@ describe('a change of the file', () => {
   test('a route that left the file is gone; requests under way are not cut', async () => {
     await using millrace = await start(file(route('1', 'first')));
     const blocked = await millrace.connect();
-    blocked.send('BLPOP q 5\r\n');
-    await sleep(50);
+    // In one write: when the first is answered the second is under way.
+    blocked.send('ECHO here\r\nBLPOP q 10\r\n');
+    expect(await blocked.read(1)).toEqual(['here']);
     millrace.write('resources.yaml', 'stream_routes: []\n#END\n');
     await until(millrace, 'PONG');
     expect(await (await millrace.connect()).command('RPUSH', 'q', 'late')).toBe(1);
@@ -171,13 +172,15 @@ describe('signals', () => {
     await using millrace = await startMillrace({ settings: { workers, drain_timeout_s: 10 } });
     await millrace.put('/apisix/admin/stream_routes/1', {
       upstream: { type: 'memory' }, protocol: { name: 'redis' },
-      plugins: { 'fault-injection': { delay: { duration: 1 }, commands: ['get'] } },
+      plugins: { 'fault-injection': { delay: { duration: 2 }, commands: ['get'] } },
     });
     const clients = await Promise.all(Array.from({ length: 10 }, () => millrace.connect()));
     const idle = await millrace.connect();
     expect(await idle.command('SET', 'a', 'b')).toBe('OK');
     const answers = clients.map((client) => client.command('GET', 'a'));
-    await sleep(200);
+    const delayed = async (): Promise<number> =>
+      Number(/^millrace_fault_injection_delays_total(?:\{.*\})? (\d+)$/m.exec(await millrace.metrics())?.[1]);
+    await expect.poll(delayed).toBe(10);
     millrace.signal('SIGTERM');
     await idle.untilEnded();
     // The workers stop accepting one by one.
@@ -190,8 +193,8 @@ describe('signals', () => {
   test('SIGTERM: a blocked client keeps its place until the drain limit, then all ends with exit 0', async () => {
     await using millrace = await startMillrace({ settings: { drain_timeout_s: 1 } });
     const blocked = await millrace.connect();
-    blocked.send('BLPOP never 0\r\n');
-    await sleep(100);
+    blocked.send('ECHO here\r\nBLPOP never 0\r\n');
+    expect(await blocked.read(1)).toEqual(['here']);
     const began = performance.now();
     millrace.signal('SIGTERM');
     await blocked.untilEnded();
