@@ -132,6 +132,7 @@ class LeakRun {
   async try(entry: LeakEntry, ending: Ending): Promise<void> {
     await this.#restore();
     await this.#act(entry, ending);
+    await this.#arrived();
     await this.#restore();          // SWAPDB and FLUSHALL are no leak of the connection
     const fresh = await Promise.all(Array.from({ length: this.#options.probers ?? 2 },
       () => this.#probeNew()));
@@ -145,7 +146,9 @@ class LeakRun {
   }
 
   async #act({ before, args, refused: mustRefuse, name }: LeakEntry, ending: Ending): Promise<void> {
-    const client = await RespClient.connect(this.#options.port, { timeout: ending === 'blocked' ? 20 : 40 });
+    // Who must be refused waits for it, however busy the machine is; others may well get no answer.
+    const timeout = mustRefuse ? 10_000 : ending === 'blocked' ? 20 : 40;
+    const client = await RespClient.connect(this.#options.port, { timeout });
     for (const step of before) client.send(encodeCommand(step));
     client.send(encodeCommand(args));
     if (ending === 'mid-pipeline') {
@@ -165,6 +168,15 @@ class LeakRun {
     }
     if (ending === 'normal') await client.close();
     else client.reset();
+  }
+
+  /**
+   * What A sent before it went has reached the server: else its command would run on what was put back. Each round trip
+   * beside the proxy is a turn of the event loop for a proxy in this process, and one for the server; a new connection
+   * with its greeting takes about six. Nobody is asked through the proxy, who might see what is meant for the probes.
+   */
+  async #arrived(): Promise<void> {
+    for (let i = 0; i < 12; i++) await this.#direct.command('PING');
   }
 
   #restore(): Promise<void> { return restoreServer(this.#direct); }
