@@ -31,7 +31,7 @@ function begin(port: number, command: string): Promise<{ readonly answer: Promis
     const socket = connect(port, '127.0.0.1', () => socket.write(`PING\r\n${command}\r\n`));
     socket.on('error', reject);
     socket.once('data', (pong) => {
-      if (pong.toString() !== '+PONG\r\n') return reject(new Error(`expected PONG, got ${pong}`));
+      if (pong.toString() !== '+PONG\r\n') return reject(new Error(`expected PONG, got ${pong.toString()}`));
       const answer = new Promise<string>((answered) => {
         socket.once('data', (bytes) => { answered(bytes.toString()); socket.destroy(); });
       });

@@ -83,6 +83,7 @@ test('a file that comes later is found', () => liveWithinASecond(async () => {
 test('a file in a folder that comes later is found', () => liveWithinASecond(async () => {
   const late = join(folder, 'late', 'resources.yaml');
   const file = await start(late);
+  expect(events).toMatchObject([{ code: 'CONFIG_UNREADABLE', text: expect.stringContaining(late) }]);
   mkdirSync(join(folder, 'late'));
   writeFileSync(late, text(1));
   return until(() => retries(file.config) === 1);
@@ -164,7 +165,8 @@ test('a wrong item keeps its last good version, is reported with its place, and 
   expect([heard, retries(file.config)]).toEqual([[], 1]);
 });
 
-test('of ten changes per second none makes a wrong configuration, and the last one wins within a second', () => liveWithinASecond(async () => {
+test('of ten changes per second none makes a wrong configuration, and the last one wins within a second',
+  () => liveWithinASecond(async () => {
   writeFileSync(path, `${text(0)}#END\n`);
   const file = await start();
   const seen: unknown[] = [];
