@@ -34,15 +34,18 @@ export class SharedBackend implements Backend {
   #choose(session: Session): Link | null {
     const { upstream } = this;
     if (upstream === null) return null;
-    return this.#link(upstream, upstream.conf.type === 'chash' ? hashKey(upstream.conf, session) : null, []);
+    return this.#link(upstream, upstream.conf.type === 'chash' ? hashKey(upstream.conf, session) : null, [], null);
   }
 
-  /** The link to the next node after those that were tried; null: nobody is left. */
-  #link(upstream: Upstream, key: Buffer | null, tried: readonly Node[]): Link | null {
-    if (tried.length > upstream.retries) return null;
+  /**
+   * The link to the next node after those that were tried; null: nobody is left, or there is no time. `since` is when
+   * the first of them was begun.
+   */
+  #link(upstream: Upstream, key: Buffer | null, tried: readonly Node[], since: number | null): Link | null {
+    if (since !== null && !upstream.mayRetry(tried.length, this.#engine.clock.now() - since)) return null;
     const node = upstream.balancer.pick(key, tried.length, tried);
     if (node === null) return null;
-    const next = (): Link | null => this.#link(upstream, key, [...tried, node]);
+    const next = (failed: Link): Link | null => this.#link(upstream, key, [...tried, node], since ?? failed.openedAt);
     return SharedLinks.of(node, this.#kind).link(node, this.#engine, upstream, next);
   }
 

@@ -54,7 +54,7 @@ export class SharedLinks implements Closable {
   }
 
   /** The link, made when there is none that takes requests; null: no backend uses the node any more. */
-  link(node: Node, engine: Engine, upstream: Upstream, substitute: () => Link | null): Link | null {
+  link(node: Node, engine: Engine, upstream: Upstream, substitute: (failed: Link) => Link | null): Link | null {
     const entry = this.#entries.get(upstream.connectionKey);
     if (entry === undefined) return null;
     const { link } = entry;
