@@ -1,3 +1,4 @@
+import { ProxyError } from '../../core/errors.ts';
 import type { Node } from '../../core/upstream/node.ts';
 import { LinkSet } from './link-set.ts';
 import type { RedisLink } from './link.ts';
@@ -30,6 +31,33 @@ export class NodeChoice {
   next(tried: readonly Node[]): LinkSet | null {
     this.node = this.#session.backend!.pick(this.#session, tried);
     return this.linkSet;
+  }
+
+  /** Why `choose` found nobody. */
+  nobody(): ProxyError {
+    return new ProxyError(this.#session.backend!.upstream === null ? 'NO_UPSTREAM' : 'NO_NODE');
+  }
+
+  /**
+   * Asks its node whether it serves clients without credentials; the next one, as long as retries allow, where it cannot
+   * be reached. Resolves with why nobody could be asked.
+   */
+  async learnAuth(): Promise<ProxyError | null> {
+    const { clock } = this.#session.engine;
+    const since = clock.now();
+    const tried: Node[] = [];
+    let set = this.choose();
+    while (set !== null) {
+      const failed = await set.learnAuth();
+      if (failed === null) return null;
+      tried.push(set.node);
+      const { backend } = this.#session;
+      const again = failed.code.startsWith('CONNECT') && backend!.upstream?.mayRetry(tried.length, clock.now() - since);
+      if (again !== true) return failed;
+      // What was under way may have moved to another node meanwhile.
+      set = this.node === set.node || this.node === null ? this.next(tried) : this.choose();
+    }
+    return this.nobody();
   }
 
   /** The shared link for what the client is now, on its node; null: no node is there. */

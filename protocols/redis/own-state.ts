@@ -99,7 +99,7 @@ export class OwnState {
         set = session.nodes.next(tried);
       }
     }
-    request.settle(new ProxyError(session.backend!.upstream === null ? 'NO_UPSTREAM' : 'NO_NODE'));
+    request.settle(session.nodes.nobody());
   }
 
   #dedicate(set: LinkSet): Promise<OwnLink> {

@@ -58,6 +58,8 @@ export class RedisSession extends Session {
   /** It waits until everything before it was answered, because it changes the link. */
   #wanted: RedisRequest | null = null;
   #limits: ScanLimits;
+  /** Why nobody could be asked whether the client is a stranger. */
+  #unasked: ProxyError | null = null;
 
   constructor(connection: Connection, route: Route, engine: Engine) {
     super(connection, route, engine);
@@ -228,11 +230,17 @@ export class RedisSession extends Session {
 
   #broken(plan: Plan): Request | null {
     const text = found.problem;
-    if (text.startsWith('unauthenticated') && this.#learns()) return null;
+    const stranger = text.startsWith('unauthenticated');
+    if (stranger && this.#unasked === null && this.#learns()) return null;
     this.#input.at = this.#input.end;
     if (text === '') {
       this.destroy('SECURITY_ABORT');
       return null;
+    }
+    if (stranger && this.#unasked !== null) {
+      // What is over the limit is not read from somebody who may be a stranger.
+      const { code, message } = this.#unasked;
+      return this.#refusal(plan, new ProxyError(code, message, { cause: this.#unasked, close: true }));
     }
     return this.#refusal(plan, new ProxyError('PROTOCOL_ERROR', `Protocol error: ${text}`, { close: true }));
   }
@@ -324,13 +332,20 @@ export class RedisSession extends Session {
   /** Over a limit for strangers: true when it is not known whether the client is one, and is being asked. */
   #learns(): boolean {
     const set = this.nodes.choose();
-    if (set === null || set.requiresAuth !== null || this.identity.credentials !== null) {
+    if (set === null) {
+      this.#unasked = this.nodes.nobody();
+      return false;
+    }
+    if (set.requiresAuth !== null || this.identity.credentials !== null) {
       const strict = this.#limits.authenticated;
       this.#readLimits();
       if (strict !== this.#limits.authenticated) this.hold(Promise.resolve());
       return strict !== this.#limits.authenticated;
     }
-    this.hold(set.learnAuth().then(() => this.#readLimits()));
+    this.hold(this.nodes.learnAuth().then((failed) => {
+      this.#readLimits();
+      if (!this.#limits.authenticated) this.#unasked = failed;
+    }));
     return true;
   }
 
@@ -395,6 +410,7 @@ export class RedisSession extends Session {
   }
 
   /** Sends one request whose hooks are done. It is queued unless it may travel in a run. */
+    this.#unasked = null;
   dispatch(request: RedisRequest): void {
     if (this.#backend === null) this.#rebind(request.plan.backend as RedisBackend);
     const refused = request.treatment === table.SHARED ? null : refusal(request, this.#backend!);
@@ -422,7 +438,7 @@ export class RedisSession extends Session {
 
   #dispatchShared(request: RedisRequest): void {
     if (!this.#linked(request.plan)) {
-      if (this.owed === 0 && this.#link === null) request.settle(this.#noNode());
+      if (this.owed === 0 && this.#link === null) request.settle(this.nodes.nobody());
       else this.#want(request);
       return;
     }
@@ -432,10 +448,6 @@ export class RedisSession extends Session {
     this.flushRun();
     link.send(request, request.bytes, request.start, request.end, 1, 0);
     if (link.congested) this.#waitForRoom(link);
-  }
-
-  #noNode(): ProxyError {
-    return new ProxyError(this.#backend!.upstream === null ? 'NO_UPSTREAM' : 'NO_NODE');
   }
 
   #dispatchDoor(request: RedisRequest): void {
@@ -508,7 +520,7 @@ export class RedisSession extends Session {
   /** A command about the client itself, of a client of whom it is not known whether it may say anything. */
   async #admit(request: RedisRequest): Promise<RedisReply | ProxyError> {
     const set = this.nodes.choose();
-    const failed = set === null ? this.#noNode() : this.stranger ? await set.learnAuth() : null;
+    const failed = set === null ? this.nodes.nobody() : this.stranger ? await this.nodes.learnAuth() : null;
     if (failed === null && !this.stranger) return answerAtDoor(this, request)!;
     // Who switches answers on again waits for this one; hidden, it would wait for ever.
     if (request.command.name === 'client|reply' && isWord(request.argument(2), 'on')) request.silent = false;
