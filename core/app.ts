@@ -174,7 +174,7 @@ function register(container: DependencyContainer, options: AppOptions, upstream:
   });
   container.register(PLANE, {
     useFactory: instanceCachingFactory((c): RunningPlane => {
-      if (workers > 1) return new Workers({ settings, log, windows, workers, upstream, metrics });
+      if (workers > 1) return new Workers({ settings, log, windows, workers, upstream, metrics, modules: c.resolve(LOADER).loaded });
       // One worker needs no thread of its own.
       return new LocalPlane(new DataPlane({
         settings, log, registry: c.resolve(REGISTRY), loader: c.resolve(LOADER), windows, worker: 0, workers: 1, upstream,

@@ -6,7 +6,7 @@ import type { Config } from './config/source.ts';
 import { Engine } from './engine.ts';
 import { limitsOf } from './settings-limits.ts';
 import { ClientCounter, PortListener } from './listener.ts';
-import type { Loader, ModuleKind } from './loader.ts';
+import type { LoadedModule, Loader } from './loader.ts';
 import type { Logger } from './log.ts';
 import { Metrics, type MetricsSnapshot } from './metrics.ts';
 import type { ListenerStatus, PlaneStatus, Rejection } from './plane.ts';
@@ -107,9 +107,9 @@ export class DataPlane {
   }
 
   /** A plugin or protocol file changed. Null: it serves; a text: the old code goes on. */
-  async loadModule(kind: ModuleKind, file: string, generation: number): Promise<string | null> {
+  async loadModule({ kind, file, generation, sources }: LoadedModule): Promise<string | null> {
     const { loader } = this.#options;
-    const error = await loader.load(kind, file, generation);
+    const error = await loader.load(kind, file, generation, sources);
     if (error !== null) return error;
     const before = this.#rejected;
     const rejections = this.#taken(this.routes.refresh()).filter((each) => !before.has(nameOf(each)));

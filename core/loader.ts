@@ -4,6 +4,7 @@ import { existsSync, readdirSync, statSync } from 'node:fs';
 import { registerHooks } from 'node:module';
 import { basename, dirname, extname, join, sep } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { provideSources, recordSources, type Source, type Sources } from './module-sources.ts';
 import type { ModuleStatus } from './plane.ts';
 import type { Plugin } from './plugin.ts';
 import type { Protocol } from './protocol.ts';
@@ -14,6 +15,14 @@ export type ModuleKind = 'plugin' | 'protocol';
 export interface ModuleFolder {
   readonly kind: ModuleKind;
   readonly path: string;
+}
+
+/** What another thread needs to run the same code. */
+export interface LoadedModule {
+  readonly kind: ModuleKind;
+  readonly file: string;
+  readonly generation: number;
+  readonly sources: Sources;
 }
 
 const here = dirname(fileURLToPath(import.meta.url));
@@ -71,6 +80,9 @@ export function isModuleFile(path: string): boolean {
 export class Loader {
   readonly #registry: Registry;
   readonly #status = new Map<string, ModuleStatus>();
+  readonly #loaded = new Map<string, LoadedModule>();
+  /** Of the first generation, whose files share what they import. */
+  readonly #first = new Map<string, Source>();
   /** By file: puts back what its last load replaced. */
   readonly #undo = new Map<string, () => void>();
 
@@ -82,6 +94,15 @@ export class Loader {
     return [...this.#status.values()];
   }
 
+  /** Those that serve, as they were when they were loaded. */
+  get loaded(): readonly LoadedModule[] {
+    return [...this.#loaded.values()];
+  }
+
+  loadedFrom(file: string): LoadedModule | undefined {
+    return this.#loaded.get(file);
+  }
+
   /** Loads every module of the folders. What fails is in `modules`, with the reason. */
   async loadAll(folders: readonly ModuleFolder[]): Promise<void> {
     for (const folder of folders) {
@@ -89,14 +110,19 @@ export class Loader {
     }
   }
 
-  /** Imports a file and registers what it exports. Null: it serves; a text: the old code goes on serving. */
-  async load(kind: ModuleKind, file: string, generation: number): Promise<string | null> {
+  /**
+   * Imports a file and registers what it exports. Null: it serves; a text: the old code goes on serving. With `from` the
+   * texts are those of another thread, not those on the disk.
+   */
+  async load(kind: ModuleKind, file: string, generation: number, from?: Sources): Promise<string | null> {
     const before = this.#status.get(file);
+    const loading = from === undefined ? recordSources(generation === 1 ? this.#first : new Map<string, Source>(), inPackage) : provideSources(from);
     try {
       const url = pathToFileURL(file).href + (generation > 1 ? `?v=${generation}` : '');
       const { default: value } = await import(url) as { default?: unknown };
       const name = kind === 'plugin' ? this.#plugin(value, file, generation) : this.#protocol(value, file, generation);
       this.#status.set(file, { kind, name, file, generation, error: null });
+      this.#keep({ kind, file, generation, sources: loading.sources });
       return null;
     } catch (cause) {
       const error = cause instanceof Error ? cause.message : String(cause);
@@ -104,7 +130,18 @@ export class Loader {
         kind, name: before?.name ?? basename(file, extname(file)), file, generation: before?.generation ?? 0, error,
       });
       return error;
+    } finally {
+      loading.stop();
     }
+  }
+
+  #keep(module: LoadedModule): void {
+    const { file, generation } = module;
+    const before = this.#loaded.get(file);
+    if (before?.generation === generation) return;
+    this.#loaded.set(file, module);
+    const undo = this.#undo.get(file);
+    if (before !== undefined && undo !== undefined) this.#undo.set(file, () => { undo(); this.#loaded.set(file, before); });
   }
 
   /** It was imported, but a route could not be built with it. */

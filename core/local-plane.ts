@@ -1,7 +1,7 @@
 // The data plane in this thread: what one worker does, and what tests use.
 import type { Config } from './config/source.ts';
 import type { DataPlane } from './data-plane.ts';
-import type { ModuleKind } from './loader.ts';
+import type { LoadedModule } from './loader.ts';
 import type { MetricsSnapshot } from './metrics.ts';
 import type { Plane, PlaneStatus, Rejection } from './plane.ts';
 
@@ -10,7 +10,7 @@ export interface RunningPlane extends Plane {
   /** Addresses of embedded servers, by protocol; used from the next `apply` on. */
   setEmbedded(embedded: ReadonlyMap<string, string>): void;
   listen(): Promise<void>;
-  loadModule(kind: ModuleKind, file: string, generation: number): Promise<string | null>;
+  loadModule(module: LoadedModule): Promise<string | null>;
 }
 
 export class LocalPlane implements RunningPlane {
@@ -33,8 +33,8 @@ export class LocalPlane implements RunningPlane {
     return this.#plane.apply(config, this.#embedded);
   }
 
-  loadModule(kind: ModuleKind, file: string, generation: number): Promise<string | null> {
-    return this.#plane.loadModule(kind, file, generation);
+  loadModule(module: LoadedModule): Promise<string | null> {
+    return this.#plane.loadModule(module);
   }
 
   async status(): Promise<readonly PlaneStatus[]> {

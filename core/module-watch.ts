@@ -102,7 +102,7 @@ export class ModuleWatch {
     }
     const generation = ++this.#generation;
     const error = await loader.load(kind, file, generation);
-    const failed = error ?? await plane.loadModule(kind, file, generation);
+    const failed = error ?? await plane.loadModule(loader.loadedFrom(file)!);
     if (failed !== null) {
       if (error === null) {
         loader.undo(file);

@@ -1,7 +1,7 @@
 // What the main thread and a worker say to each other. Every call is answered with its number.
 import type { UpstreamValue } from './config/schemas/upstream.ts';
 import type { Config } from './config/source.ts';
-import type { ModuleKind } from './loader.ts';
+import type { LoadedModule } from './loader.ts';
 import type { Settings } from './settings.ts';
 
 export interface WorkerData {
@@ -12,12 +12,14 @@ export interface WorkerData {
   readonly worker: number;
   readonly workers: number;
   readonly upstream: UpstreamValue;
+  /** In the order of their loading: last good code, which the disk may not have any more. */
+  readonly modules: readonly LoadedModule[];
 }
 
 export type Call =
   | { readonly name: 'listen' }
   | { readonly name: 'apply'; readonly config: Config; readonly embedded: ReadonlyMap<string, string> }
-  | { readonly name: 'loadModule'; readonly kind: ModuleKind; readonly file: string; readonly generation: number }
+  | { readonly name: 'loadModule'; readonly module: LoadedModule }
   | { readonly name: 'status' }
   | { readonly name: 'metrics' }
   | { readonly name: 'reopen' }

@@ -3,23 +3,18 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { DataPlane } from './data-plane.ts';
 import { ProxyError } from './errors.ts';
 import { watchLastPlugin } from './last-plugin.ts';
-import { builtIn, Loader } from './loader.ts';
+import { Loader } from './loader.ts';
 import { createLogger } from './log.ts';
 import { Registry } from './registry.ts';
 import type { AnswerMessage, Call, CallMessage, MarkMessage, WorkerData } from './worker-messages.ts';
 
-const { settings, windows, lastPlugin, worker, workers, upstream } = workerData as WorkerData;
+const { settings, windows, lastPlugin, worker, workers, upstream, modules } = workerData as WorkerData;
 watchLastPlugin(lastPlugin, (mark, name) => parentPort!.postMessage({ mark, name } satisfies MarkMessage));
 const logger = createLogger(settings.log);
 const { log } = logger;
 const registry = new Registry();
 const loader = new Loader(registry);
-const folders = [
-  ...builtIn,
-  ...settings.plugins.map((path) => ({ kind: 'plugin', path }) as const),
-  ...settings.protocols.map((path) => ({ kind: 'protocol', path }) as const),
-];
-const loading = loader.loadAll(folders);
+const loading = load();
 const plane = new DataPlane({ settings, log: log.child({ worker }), registry, loader, windows, worker, workers, upstream });
 
 // Nobody knows what state it is in: others take its clients, and it ends, but not in the middle of answers.
@@ -32,12 +27,19 @@ process.on('uncaughtException', (error) => {
   plane.drain(Math.min(5, settings.drain_timeout_s) * 1000).then(end, end);
 });
 
+async function load(): Promise<void> {
+  for (const { kind, file, generation, sources } of modules) {
+    const error = await loader.load(kind, file, generation, sources);
+    if (error !== null) log.error({ code: 'MODULE_FAILED', worker, file, text: error }, 'a module could not be loaded');
+  }
+}
+
 async function answer(call: Call): Promise<unknown> {
   await loading;
   switch (call.name) {
     case 'listen': return plane.listen();
     case 'apply': return plane.apply(call.config, call.embedded);
-    case 'loadModule': return plane.loadModule(call.kind, call.file, call.generation);
+    case 'loadModule': return plane.loadModule(call.module);
     case 'status': return plane.status();
     case 'metrics': return plane.metrics();
     case 'reopen':

@@ -6,7 +6,7 @@ import { Worker } from 'node:worker_threads';
 import type { UpstreamValue } from './config/schemas/upstream.ts';
 import type { Config } from './config/source.ts';
 import { ProxyError, type ErrorCode } from './errors.ts';
-import type { ModuleKind } from './loader.ts';
+import type { LoadedModule } from './loader.ts';
 import type { RunningPlane } from './local-plane.ts';
 import type { Logger } from './log.ts';
 import { mergeSnapshots, type Metrics, type MetricsSnapshot } from './metrics.ts';
@@ -20,6 +20,8 @@ export interface WorkersOptions {
   readonly windows: SharedArrayBuffer;
   readonly workers: number;
   readonly upstream: UpstreamValue;
+  /** What the main thread loaded. */
+  readonly modules: readonly LoadedModule[];
   /** Of the main thread: replaced workers are counted here. */
   readonly metrics: Metrics;
   /** A worker that is silent for so many ms is replaced; default 5000. */
@@ -48,11 +50,15 @@ export class Workers implements RunningPlane {
   #config: Config | null = null;
   #listening = false;
   #draining = false;
-  #modules: { readonly kind: ModuleKind; readonly file: string; readonly generation: number }[] = [];
+  /** By file: the last good code. */
+  readonly #modules: Map<string, LoadedModule>;
+  #reloading: Promise<unknown> = Promise.resolve();
 
   constructor(options: WorkersOptions) {
     this.#options = options;
-    this.#members = Array.from({ length: options.workers }, (_, index) => new Member(options, index, (member) => this.#lost(member)));
+    this.#modules = new Map(options.modules.map((module) => [module.file, module]));
+    const [modules, lost] = [(): LoadedModule[] => [...this.#modules.values()], (member: Member): void => this.#lost(member)];
+    this.#members = Array.from({ length: options.workers }, (_, index) => new Member(options, index, modules, lost));
     const { metrics } = options;
     this.#replaced = metrics.counter('millrace_workers_replaced_total', 'Workers that ended or hung and were replaced.');
     const silence = options.silence ?? 5000;
@@ -85,10 +91,17 @@ export class Workers implements RunningPlane {
     return [...seen.values()];
   }
 
-  async loadModule(kind: ModuleKind, file: string, generation: number): Promise<string | null> {
-    this.#modules = [...this.#modules.filter((each) => each.file !== file), { kind, file, generation }];
-    const results = await this.#running({ name: 'loadModule', kind, file, generation }) as (string | null)[];
-    return results.find((text) => text !== null) ?? null;
+  async loadModule(module: LoadedModule): Promise<string | null> {
+    const reload = this.#reload(module);
+    this.#reloading = reload.catch(() => undefined);
+    return reload;
+  }
+
+  async #reload(module: LoadedModule): Promise<string | null> {
+    const answers = await this.#running({ name: 'loadModule', module }) as (string | null)[];
+    const error = answers.find((text) => text !== null) ?? null;
+    if (error === null) this.#modules.set(module.file, module);
+    return error;
   }
 
   async status(): Promise<readonly PlaneStatus[]> {
@@ -162,7 +175,11 @@ export class Workers implements RunningPlane {
   }
 
   async #bringUp(member: Member): Promise<void> {
-    for (const module of this.#modules) await member.call({ name: 'loadModule', ...module });
+    // Saved while it was away: what the others took then, it takes now.
+    await this.#reloading;
+    for (const module of this.#modules.values()) {
+      if (!member.modules.includes(module)) await member.call({ name: 'loadModule', module });
+    }
     if (this.#config !== null) await member.call({ name: 'apply', config: this.#config, embedded: this.#embedded });
     if (this.#listening) await member.call({ name: 'listen' });
   }
@@ -171,6 +188,9 @@ export class Workers implements RunningPlane {
 class Member {
   readonly index: number;
   losses = 0;
+  /** What its thread began with. */
+  modules: readonly LoadedModule[] = [];
+  readonly #newest: () => readonly LoadedModule[];
   readonly #options: WorkersOptions;
   readonly #onLost: (member: Member) => void;
   #thread: Worker;
@@ -185,8 +205,11 @@ class Member {
   #upSince = performance.now();
   #ended = false;
 
-  constructor(options: WorkersOptions, index: number, onLost: (member: Member) => void) {
+  constructor(
+    options: WorkersOptions, index: number, newest: () => readonly LoadedModule[], onLost: (member: Member) => void,
+  ) {
     this.#options = options;
+    this.#newest = newest;
     this.index = index;
     this.#onLost = onLost;
     this.#thread = this.#spawn();
@@ -200,7 +223,10 @@ class Member {
   #spawn(): Worker {
     const { settings, windows, workers, upstream } = this.#options;
     const here = fileURLToPath(import.meta.url);
-    const data: WorkerData = { settings, windows, lastPlugin: this.#lastPlugin, worker: this.index, workers, upstream };
+    this.modules = this.#newest();
+    const data: WorkerData = {
+      settings, windows, lastPlugin: this.#lastPlugin, worker: this.index, workers, upstream, modules: this.modules,
+    };
     const thread = new Worker(new URL(`worker${extname(here)}`, import.meta.url), { workerData: data });
     this.#lastAnswer = this.#upSince = performance.now();
     this.#started = false;
