@@ -108,3 +108,16 @@ test.concurrent('an uncaught error ends one worker after its clients were answer
   expect(fatal).toMatchObject({ worker: 0, err: { message: 'out of a timer', stack: expect.stringContaining('bad.ts') } });
   await clientsByWorker(millrace, 2);
 });
+
+test.concurrent('with one worker nobody replaces what hangs, but /healthz falls silent; with two it goes on', patient, async ({ expect }) => {
+  for (const workers of [1, 2]) {
+    await using millrace = await startBad(workers);
+    const health = `http://127.0.0.1:${millrace.adminPort}/healthz`;
+    expect((await fetch(health)).status).toBe(200);
+    const client = await millrace.connect();
+    client.send('GET spin\r\n');
+    await sleep(200);
+    const answer = await fetch(health, { signal: AbortSignal.timeout(2000) }).then(({ status }) => status, (cause: Error) => cause.name);
+    expect(answer).toBe(workers === 1 ? 'TimeoutError' : 200);
+  }
+});

@@ -19,6 +19,7 @@ export interface ProcessOptions {
 
 export interface MillraceProcess extends AsyncDisposable {
   readonly port: number;
+  readonly adminPort: number;
   readonly pid: number;
   readonly folder: string;
   readonly exited: Promise<number | null>;
@@ -86,7 +87,7 @@ export async function startMillrace(options: ProcessOptions = {}): Promise<Millr
   };
   const metrics = async (): Promise<string> => (await fetch(`${admin}/metrics`)).text();
   return {
-    port, pid: child.pid!, folder, exited, call, write, metrics,
+    port, adminPort, pid: child.pid!, folder, exited, call, write, metrics,
     records() {
       const file = join(folder, 'millrace.log');
       if (!existsSync(file)) return [];
