@@ -2,6 +2,8 @@
 export interface Limits {
   /** Requests framed and not answered per client; then reading stops until half are answered. */
   readonly pipelined: number;
+  /** Bytes of replies that may be expected for a client whose link others share; one request is always allowed. */
+  readonly replyWindow: number;
   /** Unsent bytes of a client: reading stops. */
   readonly unsentPause: number;
   /** Unsent bytes of a client: it is closed. */
@@ -42,6 +44,7 @@ export interface Limits {
 
 export const defaultLimits: Limits = {
   pipelined: 1024,
+  replyWindow: 512 * 1024,
   unsentPause: 1024 * 1024,
   unsentClose: 64 * 1024 * 1024,
   slowClient: 60_000,

@@ -10,6 +10,7 @@ import { FixedQueue } from './fixed-queue.ts';
 import { flushOutboxes, type Outbox } from './outbox.ts';
 import { isObserved, runLogHooks, runRequestHooks, runResponseHooks } from './phases.ts';
 import type { Plan } from './plan.ts';
+import { ReplyWindow } from './reply-window.ts';
 import type { Owner, Reply, Request } from './request.ts';
 import type { Route } from './route.ts';
 import type { Receiver } from './upstream/receiver.ts';
@@ -24,6 +25,7 @@ export abstract class Session implements Owner, Receiver, Listener {
   /** Requests of runs that were sent and whose replies have not all left. */
   owed = 0;
   protected readonly queue = new FixedQueue<Request>();
+  readonly #window: ReplyWindow;
   /** The plan that the session saw last: its own places are told when the connection ends. */
   #plan: Plan;
   #left = 0;
@@ -47,6 +49,7 @@ export abstract class Session implements Owner, Receiver, Listener {
     this.connection = connection;
     this.route = route;
     this.engine = engine;
+    this.#window = new ReplyWindow(engine.limits);
     this.openedAt = this.#lastActivity = engine.clock.now();
     this.#plan = route.plan!;
     engine.sessions.add(this);
@@ -95,10 +98,20 @@ export abstract class Session implements Owner, Receiver, Listener {
 
   /** How many more requests may be framed now. */
   protected room(): number {
-    const { limits } = this.engine;
-    if (this.connection.outbox.pending > limits.unsentPause) return 0;
-    return limits.pipelined - this.owed - this.queue.length;
+    if (this.connection.outbox.pending > this.engine.limits.unsentPause) return 0;
+    return this.most - this.owed - this.queue.length;
   }
+
+  /** How many requests may be under way: fewer, where others would wait behind their replies. */
+  protected get most(): number {
+    return this.sharing ? this.#window.size : this.engine.limits.pipelined;
+  }
+
+  /**
+   * Whether others wait behind the replies of what is sent now. Only for protocols whose servers answer each request
+   * without waiting for the next one: else a request that may not leave yet would be the one that all wait for.
+   */
+  protected get sharing(): boolean { return false; }
 
   get ending(): boolean { return this.#ending !== null; }
   get outbox(): Outbox { return this.connection.outbox; }
@@ -129,7 +142,7 @@ export abstract class Session implements Owner, Receiver, Listener {
     if (this.closed) return;
     this.flushRun();
     this.#pace();
-    if (this.#ended && this.idle && this.#ending === null) this.end('CLIENT_CLOSED');
+    if (this.#finished) this.end('CLIENT_CLOSED');
   }
 
   #start(request: Request): void {
@@ -224,6 +237,7 @@ export abstract class Session implements Owner, Receiver, Listener {
   relay(request: Request, bytes: Buffer, start: number, end: number): void {
     if (this.closed) return;
     this.#midReply = true;
+    this.#window.took(end - start, 0);
     this.relayed(request, bytes, start, end);
   }
 
@@ -251,6 +265,7 @@ export abstract class Session implements Owner, Receiver, Listener {
     }
     this.#append(bytes, start, end);
     this.#midReply = !this.endsWhole;
+    this.#window.took(end - start, complete);
     if (complete > 0 && !this.closed) {
       this.#counted(complete, since, tag);
       this.#release();
@@ -321,7 +336,7 @@ export abstract class Session implements Owner, Receiver, Listener {
     this.progressed();
     if (this.closed || this.#pumping) return;
     if (this.#ending === null && this.hasInput()) this.pump();
-    else if (this.#ended && this.idle && this.#ending === null) this.end('CLIENT_CLOSED');
+    else if (this.#finished) this.end('CLIENT_CLOSED');
     else this.#pace();
   }
 
@@ -349,6 +364,7 @@ export abstract class Session implements Owner, Receiver, Listener {
       return;
     }
     this.#midReply = false;
+    if (!(outcome instanceof ProxyError)) this.#window.took(request.relayed ? 0 : outcome.bytes, 1);
     const before = this.connection.outbox.total;
     // A close without a text is one without an answer.
     if (!(outcome instanceof ProxyError && outcome.close && outcome.message === '')) this.write(request);
@@ -377,7 +393,8 @@ export abstract class Session implements Owner, Receiver, Listener {
   #pace(): void {
     if (this.#ending !== null) return;
     if (this.connection.outbox.pending > this.engine.limits.unsentPause) this.#awaitDrain();
-    if (this.#holds > 0 || this.room() <= 0 || this.blocked()) this.connection.pause();
+    // Without input it is read even where there is no room: how else would it be known that the client left?
+    if (this.#holds > 0 || this.blocked() || (this.hasInput() && this.room() <= 0)) this.connection.pause();
     else if (!this.#ended) this.connection.resume();
   }
 
@@ -405,7 +422,14 @@ export abstract class Session implements Owner, Receiver, Listener {
       this.destroy('CLIENT_CLOSED');
       return;
     }
-    if (this.idle && this.#ending === null) this.end('CLIENT_CLOSED');
+    if (this.#finished) this.end('CLIENT_CLOSED');
+  }
+
+  /** The client sent its last byte, and was answered; or what it began will never be complete. */
+  get #finished(): boolean {
+    if (!this.#ended || !this.idle || this.#ending !== null) return false;
+    // What waits for room was asked for, too.
+    return !(this.hasInput() && this.room() <= 0);
   }
 
   drained(): void {

@@ -6,6 +6,7 @@ export function limitsOf(settings: LimitSettings): Limits {
   const ms = (seconds: number): number => Math.round(seconds * 1000);
   return {
     pipelined: settings.pipelined_requests,
+    replyWindow: settings.reply_window_bytes,
     unsentPause: settings.unsent_reply_pause_bytes,
     unsentClose: settings.unsent_reply_close_bytes,
     slowClient: ms(settings.slow_client_s),

@@ -61,6 +61,10 @@ const limits = section({
   stream_from_bytes: whole(mib, 1024, 'A value that long is passed on as it arrives, never assembled.'),
   reply_nesting: whole(128, 1, 'Levels of nested arrays in a reply.'),
   pipelined_requests: whole(1024, 1, 'Requests of one client under way; beyond it the client is not read.'),
+  reply_window_bytes: whole(
+    512 * 1024, 1024, 'Replies of one client that may be on their way on an upstream connection that it shares, '
+      + 'judged by the size of its last ones; beyond it the client is not read. One request may always be under way.',
+  ),
   unsent_reply_pause_bytes: whole(mib, 1024, 'Unsent replies of one client after which it is not read.'),
   unsent_reply_close_bytes: whole(64 * mib, 1024, 'Unsent replies of one client after which it is closed.'),
   slow_client_s: seconds(60, 'Seconds that a client may stay over `unsent_reply_pause_bytes` and take nothing.'),

@@ -28,7 +28,7 @@ export interface LimitSettings {
   readonly inline_bytes: number; readonly unauthenticated_arguments: number;
   readonly unauthenticated_bulk_bytes: number; readonly bulk_bytes: number; readonly arguments: number;
   readonly request_bytes: number; readonly stream_from_bytes: number; readonly reply_nesting: number;
-  readonly pipelined_requests: number; readonly unsent_reply_pause_bytes: number;
+  readonly pipelined_requests: number; readonly reply_window_bytes: number; readonly unsent_reply_pause_bytes: number;
   readonly unsent_reply_close_bytes: number; readonly slow_client_s: number;
   readonly buffered_bytes: number; readonly memory_bytes: number; readonly link_pending_bytes: number; readonly link_spent_slots: number;
   readonly own_links_per_node: number; readonly own_link_wait_s: number;

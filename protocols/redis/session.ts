@@ -98,6 +98,10 @@ export class RedisSession extends Session {
     return this.#congested ? 0 : super.room();
   }
 
+  protected override get sharing(): boolean { return !this.own.active; }
+  /** Of a request that was begun the rest must come, however much is under way. */
+  protected override get most(): number { return this.#stream === null ? super.most : Infinity; }
+
   protected override blocked(): boolean { return this.#congested || this.#wanted !== null; }
 
   protected override next(): Request | null {
@@ -233,14 +237,14 @@ export class RedisSession extends Session {
     const stranger = text.startsWith('unauthenticated');
     if (stranger && this.#unasked === null && this.#learns()) return null;
     this.#input.at = this.#input.end;
-    if (text === '') {
-      this.destroy('SECURITY_ABORT');
-      return null;
-    }
     if (stranger && this.#unasked !== null) {
       // What is over the limit is not read from somebody who may be a stranger.
       const { code, message } = this.#unasked;
       return this.#refusal(plan, new ProxyError(code, message, { cause: this.#unasked, close: true }));
+    }
+    if (text === '') {
+      this.destroy('SECURITY_ABORT');
+      return null;
     }
     return this.#refusal(plan, new ProxyError('PROTOCOL_ERROR', `Protocol error: ${text}`, { close: true }));
   }
@@ -406,11 +410,11 @@ export class RedisSession extends Session {
     this.#link = null;
     this.nodes.node = null;
     this.#limits = scanLimits(this.engine.limits, false);
+    this.#unasked = null;
     return true;
   }
 
   /** Sends one request whose hooks are done. It is queued unless it may travel in a run. */
-    this.#unasked = null;
   dispatch(request: RedisRequest): void {
     if (this.#backend === null) this.#rebind(request.plan.backend as RedisBackend);
     const refused = request.treatment === table.SHARED ? null : refusal(request, this.#backend!);

@@ -55,12 +55,7 @@ function repeat(socket: Socket, ms: number, act: () => void): void {
   act();
 }
 
-/**
- * `flooding` false: without the kind that asks for 200 MiB at once and reads none of it. All of it passes the shared
- * link before anybody else's replies.
- */
-export async function hostileClients(upstream: number, hostile: number, good: number, seconds: number, flooding = true): Promise<HostileResult> {
-  const kinds = flooding ? hostiles : hostiles.filter((kind) => kind !== flood);
+export async function hostileClients(upstream: number, hostile: number, good: number, seconds: number): Promise<HostileResult> {
   await using millrace = await startMillrace({
     upstream, limits: { clients_per_address: hostile + good + 100, own_links_per_node: 64, slow_client_s: 5, request_timeout_s: 5 },
   });
@@ -78,7 +73,7 @@ export async function hostileClients(upstream: number, hostile: number, good: nu
     const socket = connect({ port: millrace.port, host: '127.0.0.1' });
     sockets.add(socket);
     socket.on('error', () => {});
-    socket.once('connect', () => kinds[index % kinds.length]!(socket));
+    socket.once('connect', () => hostiles[index % hostiles.length]!(socket));
     socket.once('close', () => { sockets.delete(socket); setTimeout(() => besiege(index), 50); });
   };
   for (let i = 0; i < hostile; i++) besiege(i);

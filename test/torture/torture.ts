@@ -18,6 +18,8 @@ export interface TortureOptions {
   readonly clients?: number;
   /** Largest value in bytes. */
   readonly largest?: number;
+  /** `limits.reply_window_bytes`: a small one makes every client wait for its own replies most of the time. */
+  readonly window?: number;
   /** False: clients only. */
   readonly disturbed?: boolean;
 }
@@ -31,7 +33,7 @@ export interface TortureResult {
 }
 
 export async function runTorture(options: TortureOptions): Promise<TortureResult> {
-  const { seconds, seed, clients = 40, largest = 4 * 1024 * 1024, disturbed = true } = options;
+  const { seconds, seed, clients = 40, largest = 4 * 1024 * 1024, window, disturbed = true } = options;
   const folder = mkdtempSync(join(tmpdir(), 'millrace-torture-'));
   const plugins = join(folder, 'plugins');
   mkdirSync(plugins);
@@ -41,6 +43,7 @@ export async function runTorture(options: TortureOptions): Promise<TortureResult
   const redis = await startRedis(keep);
   const proxy = await startProxy({
     upstream: redis.port, settings: { plugins: [plugins], log: { level: 'info' } },
+    ...(window === undefined ? {} : { limits: { reply_window_bytes: window } }),
     route: { upstream: { nodes: { [`127.0.0.1:${redis.port}`]: 1 }, timeout: { connect: 1, send: 1, read: disturbed ? readTimeout : 10 } } },
   });
   const scenery: Scenery = {

@@ -36,7 +36,7 @@ test('the default limits are those of the reliability rules', () => {
   expect(load(null).settings?.limits).toEqual({
     inline_bytes: 65536, unauthenticated_arguments: 10, unauthenticated_bulk_bytes: 16384, bulk_bytes: 536870912,
     arguments: 1048576, request_bytes: 67108864, stream_from_bytes: 1048576, reply_nesting: 128,
-    pipelined_requests: 1024, unsent_reply_pause_bytes: 1048576, unsent_reply_close_bytes: 67108864,
+    pipelined_requests: 1024, reply_window_bytes: 524288, unsent_reply_pause_bytes: 1048576, unsent_reply_close_bytes: 67108864,
     slow_client_s: 60, buffered_bytes: 268435456, memory_bytes: 0, link_pending_bytes: 8388608, link_spent_slots: 100,
     own_links_per_node: 256, own_link_wait_s: 1, clients_per_listener: 10000, clients_per_address: 1000,
     auth_failures_per_minute: 10, request_timeout_s: 60, connect_timeout_s: 2, tls_handshake_timeout_s: 10,
