@@ -143,7 +143,8 @@ export const upstreamSchema: JsonSchema = {
       type: 'string', enum: ['off', 'check', 'strict'],
       description: 'Whether shared connections prove that replies are in step with requests, by a random token among '
         + 'them. `check`: one in 64 requests, the connection is closed on a mismatch. `strict`: replies reach '
-        + 'clients only when the token behind them came back.',
+        + 'clients only when the token behind them came back. A reply too many or too few shows, two that were exchanged '
+        + 'do not.',
     },
     tls: tlsSchema,
     auth: {
