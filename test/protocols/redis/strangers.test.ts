@@ -4,6 +4,7 @@ import { expect, test } from 'vitest';
 import { freePort } from '../../support/ports.ts';
 import { startProxy } from '../../support/proxy.ts';
 import { startRedis } from '../../support/redis-server.ts';
+import { RespClient } from '../../support/resp-client.ts';
 import { RespError } from '../../support/resp.ts';
 
 const large = 'x'.repeat(20 * 1024);
@@ -77,4 +78,21 @@ test('a server that wants a password keeps its limit, on the second node, too, a
   const reply = await client.command('SET', 'a', large);
   expect(reply).toBeInstanceOf(RespError);
   await client.untilEnded();
+});
+
+test('who logged in goes on when the password changes, until the connection to the server is made anew, as on Redis', async () => {
+  await using redis = await startRedis(['--requirepass', 'old']);
+  await using proxy = await startProxy({ upstream: redis.port });
+  const client = await proxy.connect();
+  expect(await client.pipeline([['AUTH', 'old'], ['SET', 'a', '1']])).toEqual(['OK', 'OK']);
+  const admin = await RespClient.connect(redis.port);
+  expect(await admin.pipeline([['AUTH', 'old'], ['CONFIG', 'SET', 'requirepass', 'new']])).toEqual(['OK', 'OK']);
+  expect(await client.command('GET', 'a')).toBe('1');
+  const late = await proxy.connect();
+  expect(await late.command('AUTH', 'old')).toMatchObject({ text: expect.stringMatching(/^WRONGPASS /) });
+  expect(await late.pipeline([['AUTH', 'new'], ['GET', 'a']])).toEqual(['OK', '1']);
+  await admin.command('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
+  await expect.poll(() => client.command('GET', 'a')).toMatchObject({ text: expect.stringMatching(/WRONGPASS|refused/) });
+  await expect.poll(() => late.command('GET', 'a')).toBe('1');
+  await admin.close();
 });
