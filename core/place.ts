@@ -166,6 +166,7 @@ function narrowed(hooks: Hooks, meta: Meta): Hooks {
   const early = filtered === null || filtered.requestTimeOnly;
   const result: Hooks = {
     ...(hooks.maxWait === undefined ? {} : { maxWait: hooks.maxWait }),
+    ...(hooks.transient === undefined ? {} : { transient: hooks.transient }),
     close: () => hooks.close?.(),
     status: () => hooks.status?.() ?? {},
   };

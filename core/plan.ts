@@ -60,6 +60,8 @@ export class Plan {
   readonly observers: readonly Observer[] | null;
   readonly response: readonly Observer[] | null;
   readonly log: readonly Observer[] | null;
+  /** No hook keeps a request that nobody wants, and somebody is asked who wants it. */
+  readonly transient: boolean;
   #underWay = 0;
   #retired = false;
   readonly #closed = Promise.withResolvers<void>();
@@ -83,6 +85,7 @@ export class Plan {
     this.observers = filled(observers);
     this.response = filled(observers.filter((each) => each.response !== null));
     this.log = filled(observers.filter((each) => each.log !== null));
+    this.transient = places.every(letsGo);
   }
 
   /** A request begins to be handled by this plan's hooks. */
@@ -129,6 +132,12 @@ async function closePlace({ hooks, report, release }: Place): Promise<void> {
     report('PLUGIN_FAILED', cause);
   }
   release?.();
+}
+
+function letsGo({ hooks }: Place): boolean {
+  const answered = hooks.response !== undefined || hooks.log !== undefined;
+  if (hooks.request === undefined && !answered) return true;
+  return hooks.transient === true && (!answered || hooks.select !== undefined);
 }
 
 function observer(place: Place, index: number): Observer {

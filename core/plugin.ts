@@ -46,6 +46,11 @@ export interface Hooks {
   disconnect?(session: Session, reason: string): void;
   /** Retired, after the last request it was called for: flush and let go. */
   close?(): void | Promise<void>;
+  /**
+   * `request` and `select` look at the request only until they return, unless they wait or want it: they keep no
+   * reference to it and key nothing by it. Its object may then serve the next request that nobody wants.
+   */
+  readonly transient?: boolean;
   /** The longest time in ms that `request` may wait; without it the route's request timeout. */
   readonly maxWait?: number;
   /** What an operator should see of this place now (hits, what is left): shown by `GET …/plugins/status`. */

@@ -37,6 +37,8 @@ export abstract class Request<R extends Reply = Reply> implements Receiver {
   after = 0;
   /** Bytes of the answer have left already: it cannot be replaced or taken back. */
   relayed = false;
+  /** Its request hooks ran, or are running. */
+  begun = false;
   /** A response or log hook wants it. */
   observed = false;
   /** They were asked. */
@@ -57,11 +59,31 @@ export abstract class Request<R extends Reply = Reply> implements Receiver {
     this.startedAt = startedAt;
   }
 
+  /** Makes one that passed without a trace (see `Session.passes`) another request. */
+  protected again(session: Session, plan: Plan, startedAt: number): void {
+    const own: { -readonly [name in 'session' | 'plan' | 'startedAt']: Request[name] } = this;
+    own.session = session;
+    own.plan = plan;
+    own.startedAt = startedAt;
+    this.owner = session;
+    this.begun = false;
+    this.decided = false;
+    this.skipped = 0;
+  }
+
   /** Operation, lower case. Rules, limits and metrics are keyed by it. */
   abstract get name(): string;
   abstract get keyCount(): number;
   /** A view that is valid while the request is being handled; copy it to keep it. */
   abstract key(index: number): Buffer;
+  /** Whether `test` holds for one of the keys, which it sees where they lie. */
+  someKey(test: (bytes: Buffer, start: number, end: number) => boolean): boolean {
+    for (let i = 0; i < this.keyCount; i++) {
+      const key = this.key(i);
+      if (test(key, 0, key.length)) return true;
+    }
+    return false;
+  }
   /** What only this protocol knows of a request, e.g. `redis_cmd_line`. */
   variable(_name: string): string | undefined {
     return undefined;

@@ -43,6 +43,8 @@ export abstract class Session implements Owner, Receiver, Listener {
   #receivedBefore = 0;
   #lastActivity: number;
   #closers: Set<() => void> | null = null;
+  /** What the hooks of the request wait for that was begun before it was returned. */
+  #wait: Promise<void> | undefined = undefined;
 
   constructor(connection: Connection, route: Route, engine: Engine) {
     this.id = engine.nextSessionId();
@@ -146,19 +148,34 @@ export abstract class Session implements Owner, Receiver, Listener {
   }
 
   #start(request: Request): void {
-    const { plan } = request;
     this.#lastActivity = request.startedAt;
-    plan.enter();
-    if (plan.request !== null && !request.settled) {
-      const wait = runRequestHooks(plan.request, request);
-      if (wait !== undefined) {
-        request.keep();
-        this.enqueue(request);
-        this.hold(wait.then(() => this.#dispatch(request)));
-        return;
-      }
+    request.plan.enter();
+    const wait = request.begun ? this.#wait : this.#begin(request);
+    this.#wait = undefined;
+    if (wait === undefined) {
+      this.#dispatch(request);
+      return;
     }
-    this.#dispatch(request);
+    request.keep();
+    this.enqueue(request);
+    this.hold(wait.then(() => this.#dispatch(request)));
+  }
+
+  #begin(request: Request): Promise<void> | undefined {
+    const hooks = request.plan.request;
+    return hooks === null || request.settled ? undefined : runRequestHooks(hooks, request);
+  }
+
+  /**
+   * Begins a request that `next` framed and did not return yet. True: nobody waits for it or wants to see it; it
+   * may be sent in a run and its object forgotten or used again. False: it has to be returned.
+   */
+  protected passes(request: Request): boolean {
+    request.begun = true;
+    this.#wait = this.#begin(request);
+    if (this.#wait !== undefined || request.settled) return false;
+    this.#decide(request);
+    return !request.observed;
   }
 
   /** Hooks are done: send it, unless it is answered or its client is gone. */
@@ -318,6 +335,7 @@ export abstract class Session implements Owner, Receiver, Listener {
   /** A run of `count` requests was handed to a link. */
   protected ran(count: number): void {
     this.owed += count;
+    this.#lastActivity = this.engine.clock.now();
   }
 
   /** Lets every answer leave whose turn it is. */

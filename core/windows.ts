@@ -3,10 +3,11 @@
 //   bucket = 16 slots, chosen by hash          a column per fact, so that a bucket's tags are one cache line
 //   ┌ tag ─ check ─ count ─ before ─ end ─ free ┐
 //
-// Taking is one compare-and-swap of `count`. Only what happens once per key and window (a new key, the next
-// window) takes the bucket's lock. A key whose bucket is full of live windows shares one window with all
-// others in that situation and with the same limit: too strict for them, but memory is bounded and nobody's
-// count is forgotten, so a flood of keys cannot buy anyone a fresh limit. `overflows` says how often it happened.
+// Taking is one compare-and-swap of `count`, which orders the plain loads before and after it. Only what happens
+// once per key and window (a new key, the next window) takes the bucket's lock. A key whose bucket is full of live
+// windows shares one window with all others in that situation and with the same limit: too strict for them, but
+// memory is bounded and nobody's count is forgotten, so a flood of keys cannot buy anyone a fresh limit.
+// `overflows` says how often it happened.
 import { randomInt } from 'node:crypto';
 import type { WindowTable } from './plugin.ts';
 
@@ -89,12 +90,12 @@ export class SharedWindows implements WindowTable {
       this.#hash(id);
       const slot = this.#slotFor(time, time + length, time + length, limit, length);
       if (slot < 0) return -1;
-      const tag = Atomics.load(this.#tags, slot);
+      const tag = this.#tags[slot];
       const count = Atomics.load(this.#counts, slot);
       if (count >= limit) return -1;
       if (Atomics.compareExchange(this.#counts, slot, count, count + 1) !== count) continue;
       // Between the look-up and here the slot may have become another id's: give back and look again.
-      if (Atomics.load(this.#tags, slot) === tag) return limit - count - 1;
+      if (this.#tags[slot] === tag) return limit - count - 1;
       Atomics.sub(this.#counts, slot, 1);
     }
   }
@@ -167,7 +168,7 @@ export class SharedWindows implements WindowTable {
 
   /** Whether a slot is (still) the hashed id's. */
   #holds(slot: number): boolean {
-    return Atomics.load(this.#tags, slot) === this.#tag && Atomics.load(this.#checks, slot) === this.#check;
+    return this.#tags[slot] === this.#tag && this.#checks[slot] === this.#check;
   }
 
   #find(bucket: number): number {

@@ -7,7 +7,7 @@ import type { Request } from '../core/request.ts';
 import type { JsonSchema } from '../core/schema.ts';
 import { compileTemplate } from '../core/variables.ts';
 import { makeDice } from './fault-injection/dice.ts';
-import { compileGlob } from './fault-injection/glob.ts';
+import { compileGlob, type Glob } from './fault-injection/glob.ts';
 
 interface Chance {
   readonly percentage?: number;
@@ -134,6 +134,7 @@ export default definePlugin<Conf>({
     const fault = new Fault(conf, context);
     return {
       request: (request) => fault.hit(request),
+      transient: true,
       ...(conf.delay === undefined ? {} : { maxWait: range(conf.delay).max + 1000 }),
       status: () => fault.status(),
       close: () => fault.close(),
@@ -197,7 +198,7 @@ function range({ duration }: Delay): { min: number; max: number } {
 class Fault {
   readonly #context: PluginContext;
   readonly #commands: ReadonlySet<string> | null;
-  readonly #keys: readonly ((bytes: Buffer) => boolean)[] | null;
+  readonly #keys: Glob | null;
   readonly #abort: ((request: Request) => boolean) | null;
   readonly #delay: ((request: Request) => boolean) | null;
   readonly #error: (request: Request) => ProxyError;
@@ -216,7 +217,7 @@ class Fault {
     this.#context = context;
     const names = conf.commands?.map((name) => name.toLowerCase());
     this.#commands = names === undefined ? null : new Set(names);
-    this.#keys = conf.keys === undefined ? null : conf.keys.map(compileGlob);
+    this.#keys = conf.keys === undefined ? null : anyOf(conf.keys.map(compileGlob));
     // Dice of their own, so that what one of them draws does not change the other's sequence.
     this.#abort = conf.abort === undefined ? null : compileChance(conf.abort, 'abort', makeDice(conf.seed));
     this.#delay = conf.delay === undefined ? null : compileChance(conf.delay, 'delay', makeDice(conf.seed));
@@ -253,17 +254,9 @@ class Fault {
 
   #concerns(request: Request): boolean {
     if (this.#commands !== null && !this.#commands.has(request.name)) return false;
-    if (this.#keys !== null && !this.#hasKey(request, this.#keys)) return false;
+    if (this.#keys !== null && !request.someKey(this.#keys)) return false;
     const now = this.#context.now();
     return now >= this.#from && now < this.#until;
-  }
-
-  #hasKey(request: Request, patterns: readonly ((bytes: Buffer) => boolean)[]): boolean {
-    for (let i = 0; i < request.keyCount; i++) {
-      const key = request.key(i);
-      for (const matches of patterns) if (matches(key)) return true;
-    }
-    return false;
   }
 
   /** One of the hits; false when there is none left. */
@@ -296,6 +289,12 @@ class Fault {
 
 // Hits do not come back with time. A hundred years in ms.
 const forever = 3_155_760_000_000;
+
+function anyOf(patterns: readonly Glob[]): Glob {
+  const [first, ...others] = patterns;
+  if (others.length === 0) return first!;
+  return (bytes, start, end) => patterns.some((matches) => matches(bytes, start, end));
+}
 
 function compileChance(chance: Chance, at: string, dice: () => number): (request: Request) => boolean {
   const percentage = chance.percentage ?? 100;

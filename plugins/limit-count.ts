@@ -41,12 +41,13 @@ export default definePlugin<Conf>({
   setup(conf, context) {
     const limit = new Limit(conf, context);
     if (conf.policy === 'local') {
-      return { request: (request) => limit.takeLocal(request), status: () => limit.status() };
+      return { request: (request) => limit.takeLocal(request), transient: true, status: () => limit.status() };
     }
     const remote = new RemoteLimit(limit, conf, context);
     return {
       request: (request) => remote.take(request),
       maxWait: decisionTime * 4,
+      transient: true,
       status: () => ({ ...limit.status(), ...remote.status() }),
       close: () => remote.close(),
     };

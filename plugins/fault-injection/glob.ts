@@ -1,10 +1,13 @@
 // Glob patterns over bytes, as Redis matches keys: `*`, `?`, `[abc]`, `[a-z]`, `[^a]`, and `\` before a byte
 // that is meant itself.
 
+/** Whether the bytes from `start` to `end` match; default: all. */
+export type Glob = (bytes: Buffer, start?: number, end?: number) => boolean;
+
 /** Compiled to one step per byte of the pattern. */
-export function compileGlob(pattern: string): (bytes: Buffer) => boolean {
+export function compileGlob(pattern: string): Glob {
   const steps = parse(Buffer.from(pattern));
-  return (bytes) => matches(steps, bytes);
+  return (bytes, start = 0, end = bytes.length) => matches(steps, bytes, start, end);
 }
 
 const many = 'many';
@@ -53,12 +56,12 @@ function parseSet(pattern: Buffer, from: number): { set: Uint8Array; end: number
 }
 
 // Going back only to the last `*` keeps it at pattern × text, whatever the pattern.
-function matches(steps: readonly Step[], bytes: Buffer): boolean {
+function matches(steps: readonly Step[], bytes: Buffer, start: number, end: number): boolean {
   let step = 0;
-  let at = 0;
+  let at = start;
   let retryStep = -1;
   let retryAt = 0;
-  while (at < bytes.length) {
+  while (at < end) {
     const wanted = steps[step];
     if (wanted === many) {
       retryStep = ++step;

@@ -49,14 +49,16 @@ export function logPlace(options: PlaceOptions): Hooks {
     return { disconnect: (session, reason) => place.ended(session, reason), ...closing };
   }
   const { select } = place;
-  return { log: (request) => place.answered(request), ...(select === null ? {} : { select }), ...closing };
+  return {
+    log: (request) => place.answered(request), transient: true, ...(select === null ? {} : { select }), ...closing,
+  };
 }
 
 class Place {
   readonly #context: PluginContext;
   readonly #record: (request: Request) => string;
   readonly #filter: ((request: Request) => boolean) | null;
-  readonly #sample: number;
+  readonly #chosen: () => boolean;
   /** Says no before the request is sent, so that it may travel with others; null: everything is wanted. */
   readonly select: ((request: Request) => boolean) | null;
   /** What `select` could not know yet. */
@@ -71,11 +73,12 @@ class Place {
     const rules = Array.isArray(options.filter) ? options.filter : [];
     const filter = rules.length === 0 ? null : compileExpression(rules);
     this.#filter = filter;
-    this.#sample = sample;
+    const chosen = sampler(sample);
+    this.#chosen = chosen;
     const early = filter?.requestTimeOnly === true ? filter : null;
     this.#late = early === null ? filter : null;
     this.select = early === null && sample >= 1
-      ? null : (request) => chosen(sample) && (early === null || early(request));
+      ? null : (request) => chosen() && (early === null || early(request));
     const { metadata } = context;
     const shared = metadata['max_pending_entries'] ?? defaultPending;
     const pending = Number(options.batch.max_pending_entries ?? shared);
@@ -88,7 +91,7 @@ class Place {
 
   ended(session: Session, reason: string): void {
     const connection = connectionRequest(session, reason, this.#context.now());
-    if (chosen(this.#sample) && (this.#filter === null || this.#filter(connection))) this.#write(connection);
+    if (this.#chosen() && (this.#filter === null || this.#filter(connection))) this.#write(connection);
   }
 
   #write(request: Request): void {
@@ -105,8 +108,20 @@ class Place {
   }
 }
 
-function chosen(sample: number): boolean {
-  return sample >= 1 || Math.random() < sample;
+/** Chooses each time with the given probability. It draws how many are passed over, not once for each of them. */
+export function sampler(probability: number): () => boolean {
+  if (probability >= 1 || probability <= 0) return () => probability >= 1;
+  const perMiss = Math.log1p(-probability);
+  const draw = (): number => Math.floor(Math.log(1 - Math.random()) / perMiss);
+  let left = draw();
+  return () => {
+    if (left > 0) {
+      left--;
+      return false;
+    }
+    left = draw();
+    return true;
+  };
 }
 
 function formatOf(value: unknown): Readonly<Record<string, unknown>> | undefined {

@@ -94,6 +94,7 @@ function compileFaults(faults: readonly Fault[]): Hooks {
   const longest = Math.max(0, ...faults.map(({ delay }) => delay ?? 0));
   return {
     maxWait: longest * 1000 + 1000,
+    transient: true,
     request(request) {
       const rule = byCommand.get(request.name)?.find(request);
       if (rule === null || rule === undefined) return undefined;

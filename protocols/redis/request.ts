@@ -35,9 +35,10 @@ export class RedisRequest extends Request<RedisReply> {
   bytes: Buffer;
   start: number;
   end: number;
-  readonly count: number;
+  /** Arguments, the name among them. */
+  count: number;
   /** Number of the command; of a container's known subcommand where it has one. */
-  readonly id: number;
+  id: number;
   /** A treatment code of commands/table.ts. */
   treatment = 0;
   /** The answer is not shown to the client: CLIENT REPLY OFF or SKIP. */
@@ -52,8 +53,8 @@ export class RedisRequest extends Request<RedisReply> {
   ended: (() => void) | null = null;
   /** Of a subscription command: confirmations that are still to come; -1: not known yet. */
   confirmations = -1;
-  readonly #nameStart: number;
-  readonly #nameLength: number;
+  #nameStart: number;
+  #nameLength: number;
   #parts: Buffer[] | null = null;
   #length = 0;
   #error = false;
@@ -75,6 +76,25 @@ export class RedisRequest extends Request<RedisReply> {
     this.bytesIn = end - start;
   }
 
+  /** Makes one that nobody wanted to see (see `Session.passes`) the view of another request. */
+  reuse(
+    session: RedisSession, plan: Plan, startedAt: number, bytes: Buffer, start: number, end: number,
+    count: number, nameStart: number, nameEnd: number, id: number,
+  ): void {
+    this.again(session, plan, startedAt);
+    this.bytes = bytes;
+    this.start = start;
+    this.end = end;
+    this.count = count;
+    this.id = id;
+    this.#nameStart = nameStart - start;
+    this.#nameLength = nameEnd - nameStart;
+    this.bytesIn = end - start;
+    this.kept = false;
+    this.#offsets = null;
+    this.#keys = null;
+  }
+
   get command(): Command {
     return commands[this.id]!;
   }
@@ -92,20 +112,29 @@ export class RedisRequest extends Request<RedisReply> {
   }
 
   key(index: number): Buffer {
-    if (firstIsOnlyKey[this.id] === 1) return index === 0 && this.count > 1 ? this.#second() : EMPTY;
+    if (firstIsOnlyKey[this.id] === 1) {
+      return index === 0 && this.count > 1 ? this.bytes.subarray(...this.#second()) : EMPTY;
+    }
     const at = (this.#keys ??= this.#findKeys())[index];
     return at === undefined ? EMPTY : this.argument(at);
   }
 
+  override someKey(test: (bytes: Buffer, start: number, end: number) => boolean): boolean {
+    if (firstIsOnlyKey[this.id] !== 1) return super.someKey(test);
+    if (this.count < 2) return false;
+    const [from, to] = this.#second();
+    return test(this.bytes, from, to);
+  }
+
   /** Argument 1, which nearly every rule on keys asks for, without looking at the others. */
-  #second(): Buffer {
+  #second(): [number, number] {
     const { bytes, end } = this;
     // Behind the name and its line end stand `$`, the length, and CRLF.
     let p = this.start + this.#nameStart + this.#nameLength + 3;
     let length = 0;
     for (; p < end && bytes[p] !== 13; p++) length = length * 10 + bytes[p]! - 48;
-    p += 2;
-    return p < end ? bytes.subarray(p, Math.min(p + length, end)) : EMPTY;
+    p = Math.min(p + 2, end);
+    return [p, Math.min(p + length, end)];
   }
 
   #findKeys(): readonly number[] {

@@ -32,6 +32,8 @@ import { Run } from './run.ts';
 import { StreamedRequest } from './streamed-request.ts';
 
 const EMPTY: Buffer = Buffer.alloc(0);
+/** Shown to hooks for each request that none of them wanted yet. */
+let spare: RedisRequest | null = null;
 const NOAUTH = errorLine('NOAUTH Authentication required.');
 
 export class RedisSession extends Session {
@@ -118,7 +120,8 @@ export class RedisSession extends Session {
     }
     if (plan.backend !== this.#backend && !this.#rebind(plan.backend as RedisBackend)) return null;
     const backend = this.#backend!;
-    const free = plan.request === null && plan.observers === null && this.silence === 'none';
+    const unseen = plan.request === null && plan.observers === null;
+    const swift = (unseen || plan.transient) && this.silence === 'none';
     const input = this.#input;
     const { bytes, end } = input;
     let most = this.room();
@@ -152,7 +155,7 @@ export class RedisSession extends Session {
         this.destroy('SECURITY_ABORT');
         return null;
       }
-      if (free && treatment === table.SHARED && this.own.allowsRun) {
+      if (swift && treatment === table.SHARED && this.own.allowsRun) {
         const mark = backend.perOperation ? id : 0;
         if (count > 0 && mark !== tag) {
           this.#forward(bytes, from, at, count, tag);
@@ -164,6 +167,16 @@ export class RedisSession extends Session {
           request = this.#link === null && this.idleLink ? this.#make(plan, bytes, at, next, id, treatment) : null;
           if (request !== null) input.at = next;
           break;
+        }
+        if (!unseen) {
+          request = this.#ask(plan, bytes, at, next, id);
+          if (this.closed) return null;
+          if (request !== null) {
+            if (count > 0) this.#forward(bytes, from, at, count, tag);
+            count = 0;
+            input.at = next;
+            break;
+          }
         }
         tag = mark;
         count++;
@@ -186,6 +199,8 @@ export class RedisSession extends Session {
       this.#forward(bytes, from, at, count, tag);
       input.at = at;
     }
+    // It does not keep a buffer that was made for one large request.
+    if (spare !== null) spare.bytes = EMPTY;
     return request;
   }
 
@@ -278,6 +293,21 @@ export class RedisSession extends Session {
     found.nameEnd = found.nameStart + name!.length;
     const request = this.#make(plan, bytes, 0, bytes.length, id, treatments[id]!);
     request.kept = true;
+    return request;
+  }
+
+  /** Asks the hooks about a command that any link takes. Null: it may go with others, unseen. */
+  #ask(plan: Plan, bytes: Buffer, start: number, end: number, id: number): RedisRequest | null {
+    // Taken while hooks look at it: what they do may make another session ask.
+    const request = spare ?? new RedisRequest(this, plan, 0, EMPTY, 0, 0, 0, 0, 0, id);
+    spare = null;
+    request.reuse(
+      this, plan, this.engine.clock.now(), bytes, start, end, found.count, found.nameStart, found.nameEnd, id);
+    if (this.passes(request)) {
+      spare = request;
+      return null;
+    }
+    this.#backend!.count(id, 1);
     return request;
   }
 

@@ -137,6 +137,11 @@ describe('which requests', () => {
     expect(wanted).toBeGreaterThan(800);
     expect(wanted).toBeLessThan(1200);
     await hooks.close!();
+    const half = setUp(logger, { file: { path: newPath() }, sample: 0.5 });
+    const taken = Array.from({ length: 10_000 }, () => half.select!(new LineRequest('get a')));
+    expect(taken.filter(Boolean).length / 10_000).toBeCloseTo(0.5, 1);
+    // One that was taken says nothing about the next.
+    expect(taken.filter((each, i) => each && taken[i - 1]).length / 10_000).toBeCloseTo(0.25, 1);
     const none = setUp(logger, { file: { path: newPath() }, sample: 0 });
     expect(none.select!(new LineRequest('get a'))).toBe(false);
   });
