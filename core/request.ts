@@ -61,10 +61,10 @@ export abstract class Request<R extends Reply = Reply> implements Receiver {
 
   /** Makes one that passed without a trace (see `Session.passes`) another request. */
   protected again(session: Session, plan: Plan, startedAt: number): void {
-    const own: { -readonly [name in 'session' | 'plan' | 'startedAt']: Request[name] } = this;
-    own.session = session;
-    own.plan = plan;
-    own.startedAt = startedAt;
+    // Fixed for everybody else.
+    (this as { session: Session }).session = session;
+    (this as { plan: Plan }).plan = plan;
+    (this as { startedAt: number }).startedAt = startedAt;
     this.owner = session;
     this.begun = false;
     this.decided = false;
