@@ -24,6 +24,10 @@ export interface ResourceRow {
 export const resourceRows: readonly ResourceRow[] = [
   row('stream_routes', ['GET', 'PUT', 'POST', 'DELETE']),
   row('upstreams', ['GET', 'PUT', 'POST', 'DELETE']),
+  row('services', ['GET', 'PUT', 'POST', 'DELETE']),
+  row('ssls', ['GET', 'PUT', 'POST', 'DELETE']),
+  row('global_rules', ['GET', 'PUT', 'DELETE']),
+  row('plugin_configs', ['GET', 'PUT', 'DELETE']),
   {
     ...row('plugin_metadata', ['GET', 'PUT', 'DELETE']),
     missingId: 'missing plugin name',

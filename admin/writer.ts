@@ -161,10 +161,7 @@ export class Writer {
   #references(): References {
     const { references, config } = this.#options;
     return {
-      checkPlugin: (name, conf, place) => references.checkPlugin(name, conf, place),
-      checkMetadata: (name, conf) => references.checkMetadata(name, conf),
-      checkProtocol: (name, conf) => references.checkProtocol(name, conf),
-      checkExpression: (expression) => references.checkExpression(expression),
+      ...references,
       resource: (kind, id) => config.config.resources[kind].get(id)?.value,
     };
   }

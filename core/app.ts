@@ -2,6 +2,7 @@
 import 'reflect-metadata';
 import { container as rootContainer, instanceCachingFactory, type DependencyContainer } from 'tsyringe';
 import { availableParallelism } from 'node:os';
+import { effectiveRoute } from './config/effective.ts';
 import { FileSource, type ConfigEvent } from './config/file.ts';
 import { MergedConfig } from './config/merged.ts';
 import type { StreamRouteValue } from './config/schemas/stream-route.ts';
@@ -262,10 +263,18 @@ class Applied {
       for (const { protocol } of this.#settings.listeners) if (protocol !== undefined) wanted.add(protocol);
     }
     for (const { value } of config.resources.stream_routes.values()) {
-      const route = value as StreamRouteValue;
-      const upstream = route.upstream ?? config.resources.upstreams.get(String(route.upstream_id))?.value as UpstreamValue | undefined;
-      if (upstream?.type === 'memory' && route.protocol !== undefined) wanted.add(route.protocol.name);
+      const { protocol } = value as StreamRouteValue;
+      if (protocol !== undefined && isEmbedded(value as StreamRouteValue, config)) wanted.add(protocol.name);
     }
     return wanted;
+  }
+}
+
+function isEmbedded(route: StreamRouteValue, config: Config): boolean {
+  try {
+    return effectiveRoute(route, config).upstream?.type === 'memory';
+  } catch {
+    // A route that names what does not exist is reported by who builds it.
+    return false;
   }
 }

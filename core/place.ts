@@ -1,4 +1,5 @@
 // Sets plugins up for the places where a route configures them.
+import type { PluginConfs } from './config/schemas/plugins.ts';
 import type { StreamRouteValue } from './config/schemas/stream-route.ts';
 import type { Engine } from './engine.ts';
 import { ProxyError, type ErrorCode } from './errors.ts';
@@ -38,28 +39,35 @@ export class PlaceBuilder {
 
   /** All places of a route, in the order in which they run. Throws when one cannot be set up; nothing stays then. */
   build(
-    routeId: string, value: StreamRouteValue, protocolConf: Conf, protocol: Protocol, metadata: (plugin: string) => Conf,
+    routeId: string, value: StreamRouteValue, globals: PluginConfs, protocolConf: Conf, protocol: Protocol,
+    metadata: (plugin: string) => Conf,
   ): readonly Place[] {
     const places: Place[] = [];
-    try {
-      for (const [name, conf] of Object.entries(value.plugins ?? {})) {
+    let before: Place[] = [];
+    const add = (plugins: PluginConfs): void => {
+      for (const [name, conf] of Object.entries(plugins)) {
         const { _meta: meta = {}, ...own } = conf as Conf & { _meta?: Meta };
         if (meta.disable !== true) places.push(this.#place(routeId, name, own, meta, protocol, metadata(name)));
       }
+    };
+    try {
+      add(globals);
+      before = places.splice(0).sort(byPriority);
+      add(value.plugins ?? {});
       for (const place of protocol.places?.(protocolConf) ?? []) {
         places.push({
           plugin: place.name, version: '', priority: place.priority, hooks: place.hooks,
           ...this.#bookkeeping(place.name, routeId, [], markOf(place.name, routeId)),
         });
       }
-      places.sort((a, b) => b.priority - a.priority || (a.plugin < b.plugin ? -1 : 1));
+      places.sort(byPriority).unshift(...before);
       for (const { name, filter, conf = {} } of value.protocol?.logger ?? []) {
         const meta: Meta = { phases: ['log'], ...(filter === undefined || filter.length === 0 ? {} : { filter }) };
         places.push(this.#place(routeId, name, conf, meta, protocol, metadata(name)));
       }
       return places;
     } catch (cause) {
-      for (const { hooks } of places) void hooks.close?.();
+      for (const { hooks } of new Set([...before, ...places])) void hooks.close?.();
       throw cause;
     }
   }
@@ -150,6 +158,10 @@ export class PlaceBuilder {
       },
     };
   }
+}
+
+function byPriority(a: Place, b: Place): number {
+  return b.priority - a.priority || (a.plugin < b.plugin ? -1 : 1);
 }
 
 function fullName(name: string): string {

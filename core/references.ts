@@ -1,7 +1,7 @@
 // What the checks of resources ask, answered from the registry and from the configuration as it is.
 import type { References } from './config/check.ts';
-import type { Value } from './config/resource.ts';
-import type { StreamRouteValue } from './config/schemas/stream-route.ts';
+import { kindNames, type Value } from './config/resource.ts';
+import type { PluginConfs } from './config/schemas/plugins.ts';
 import type { Config } from './config/source.ts';
 import type { Registry } from './registry.ts';
 
@@ -15,17 +15,21 @@ export function referencesOf(registry: Registry, config?: () => Config): Referen
     checkExpression: (expression) => registry.checkExpression(expression),
     ...(config === undefined ? {} : {
       resource: (kind, id): Value | undefined => config().resources[kind].get(id)?.value,
-    } satisfies Pick<References, 'resource'>),
+      globalRuleOf: (plugin, except): string | undefined => [...config().resources.global_rules.values()].find(
+        ({ id, value }) => id !== except && Object.hasOwn(value['plugins'] as object, plugin))?.id,
+    } satisfies Pick<References, 'resource' | 'globalRuleOf'>),
   };
 }
 
 /** The same plugin in other places of the configuration as it is. */
 function othersOf(plugin: string, place: string, config: Config): { place: string; conf: unknown }[] {
   const others: { place: string; conf: unknown }[] = [];
-  for (const { id, value } of config.resources.stream_routes.values()) {
-    const conf = (value as StreamRouteValue).plugins?.[plugin];
-    const at = `stream_routes/${id}`;
-    if (conf !== undefined && at !== place) others.push({ place: at, conf });
+  for (const kind of kindNames) {
+    for (const { id, value } of config.resources[kind].values()) {
+      const conf = (value as { plugins?: PluginConfs }).plugins?.[plugin];
+      const at = `${kind}/${id}`;
+      if (conf !== undefined && at !== place) others.push({ place: at, conf });
+    }
   }
   return others;
 }

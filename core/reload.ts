@@ -1,8 +1,10 @@
 // (old configuration, new one) → running routes. What is equal is kept, what is new is built before anything old is
 // touched, cells are swapped in one turn, and the old is retired when its last request is logged. A resource that
 // cannot be built keeps its last good version and is reported; the others go on.
+import { effectiveRoute, globalPlugins, type EffectiveRoute } from './config/effective.ts';
 import type { Kind, Resource } from './config/resource.ts';
 import type { Config } from './config/source.ts';
+import type { PluginConfs } from './config/schemas/plugins.ts';
 import type { StreamRouteValue } from './config/schemas/stream-route.ts';
 import type { Engine } from './engine.ts';
 import { ProxyError } from './errors.ts';
@@ -35,7 +37,8 @@ interface Built {
 
 interface Blueprint {
   readonly id: string;
-  readonly value: StreamRouteValue;
+  /** With what its service and plugin config say. */
+  readonly value: EffectiveRoute;
   readonly upstream: UpstreamConf | null;
   readonly subordinates: readonly Blueprint[];
   readonly made: string;
@@ -62,6 +65,7 @@ export class Routes {
   #built = new Map<string, Built>();
   #config: Config | null = null;
   #embedded: ReadonlyMap<string, string> = new Map();
+  #globals: PluginConfs = {};
   router: Router = new Router([]);
 
   constructor(options: RoutesOptions) {
@@ -78,6 +82,7 @@ export class Routes {
   apply(config: Config, embedded: ReadonlyMap<string, string>): readonly Rejection[] {
     this.#config = config;
     this.#embedded = embedded;
+    this.#globals = globalPlugins(config);
     const rejections: Rejection[] = [];
     const next = new Map<string, Built>();
     const plans: Swap[] = [];
@@ -157,7 +162,7 @@ export class Routes {
   }
 
   #draw(resource: Resource, all: ReadonlyMap<string, Resource>): Blueprint {
-    const value = resource.value as StreamRouteValue;
+    const value = effectiveRoute(resource.value as StreamRouteValue, this.#config!);
     const upstream = this.#upstreamOf(value);
     const subordinates = [...all.values()]
       .filter((other) => {
@@ -166,18 +171,14 @@ export class Routes {
       })
       .map((other) => this.#draw(other, new Map()));
     const made = JSON.stringify([
-      value, upstream, subordinates.map((each) => [each.id, each.made]), this.#codeOf(value), this.#metadataOf(value),
+      value, upstream, this.#globals, subordinates.map((each) => [each.id, each.made]), this.#codeOf(value),
+      this.#metadataOf(value),
     ]);
     return { id: resource.id, value, upstream, subordinates, made };
   }
 
-  #upstreamOf(value: StreamRouteValue): UpstreamConf | null {
-    let conf: UpstreamConf | null = (value.upstream as UpstreamConf | undefined) ?? null;
-    if (conf === null && value.upstream_id !== undefined) {
-      const found = this.#config!.resources.upstreams.get(String(value.upstream_id));
-      if (found === undefined) throw new ProxyError('CONFIG_INVALID', `upstream_id: expected an existing upstream, got "${value.upstream_id}"`);
-      conf = found.value as UpstreamConf;
-    }
+  #upstreamOf(value: EffectiveRoute): UpstreamConf | null {
+    const conf = (value.upstream as UpstreamConf | undefined) ?? null;
     if (conf?.type !== 'memory') return conf;
     const protocol = value.protocol?.name ?? 'tcp';
     const address = this.#embedded.get(protocol);
@@ -190,12 +191,17 @@ export class Routes {
     const { registry } = this.#options;
     return [
       registry.protocols.get(value.protocol?.name ?? '')?.generation ?? 0,
-      ...pluginsOf(value).map((name) => registry.plugins.get(name)?.generation ?? 0),
+      ...this.#pluginsOf(value).map((name) => registry.plugins.get(name)?.generation ?? 0),
     ];
   }
 
   #metadataOf(value: StreamRouteValue): unknown {
-    return pluginsOf(value).map((name) => this.#config!.resources.plugin_metadata.get(name)?.value ?? null);
+    return this.#pluginsOf(value).map((name) => this.#config!.resources.plugin_metadata.get(name)?.value ?? null);
+  }
+
+  #pluginsOf(value: StreamRouteValue): string[] {
+    const loggers = (value.protocol?.logger ?? []).map(({ name }) => name);
+    return [...Object.keys(this.#globals), ...Object.keys(value.plugins ?? {}), ...loggers];
   }
 
   #build(blueprint: Blueprint, cell: Route | undefined): Swap {
@@ -228,7 +234,9 @@ export class Routes {
         })),
         perOperation: value.protocol?.metric?.enable === true,
       });
-      places = this.#places.build(id, value, conf, protocol, (plugin) => this.#config!.resources.plugin_metadata.get(plugin)?.value ?? {});
+      places = this.#places.build(
+        id, value, this.#globals, conf, protocol,
+        (plugin) => this.#config!.resources.plugin_metadata.get(plugin)?.value ?? {});
       const plan = new Plan({
         routeId: id,
         places,
@@ -253,10 +261,6 @@ function closing(backend: Backend, upstreams: readonly Upstream[]): Backend {
     for (const upstream of upstreams) upstream.close();
   };
   return backend;
-}
-
-function pluginsOf(value: StreamRouteValue): string[] {
-  return [...Object.keys(value.plugins ?? {}), ...(value.protocol?.logger ?? []).map(({ name }) => name)];
 }
 
 export function rejection(kind: Kind, id: string, cause: unknown): Rejection {

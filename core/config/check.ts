@@ -6,7 +6,6 @@ import {
 } from '../schema.ts';
 import { cut, show } from '../problem.ts';
 import { kindNames, kinds, type Kind, type Value } from './resource.ts';
-import { idSchema } from './schemas/naming.ts';
 
 /** What the checks must know of plugins, protocols and other resources; the composition root fills it in. */
 export interface References {
@@ -22,6 +21,8 @@ export interface References {
   checkExpression(expression: unknown): readonly Problem[];
   /** Another resource as it will be after the write. Absent: references to resources are not checked. */
   resource?(kind: Kind, id: string): Value | undefined;
+  /** Which global rule, other than this one, has the plugin. Absent: not checked. */
+  globalRuleOf?(plugin: string, except: string): string | undefined;
 }
 
 export function checkResource(kind: Kind, id: string, value: unknown, references: References): Problem[] {
@@ -43,7 +44,7 @@ export function checkId(kind: Kind, id: unknown): Problem[] {
   if (typeof id === 'string' && (isForbiddenName(id) || id === '.' || id === '..')) {
     return [problem(['id'], 'another id', show(id))];
   }
-  return nest(['id'], checkIdShape(id));
+  return nest(['id'], idShapes[kind](id));
 }
 
 /** Who still uses a resource that is about to be deleted; texts as in the reference. */
@@ -65,25 +66,58 @@ export function checkUnused(kind: Kind, id: string, routes: Iterable<readonly [s
 
 /** References to other resources only: what a file reports as a warning, because the other may come later. */
 export function checkReferences(kind: Kind, id: string, value: Value, references: References): Problem[] {
-  if (kind !== 'stream_routes' || references.resource === undefined) return [];
-  return [...missingUpstream(value, references), ...wrongSuperior(id, value, references)];
+  if (references.resource === undefined) return [];
+  return [
+    ...missing(value, 'service_id', 'services', 'service info by service id', references),
+    ...missing(value, 'plugin_config_id', 'plugin_configs', 'plugin config info by plugin config id', references),
+    ...missing(value, 'upstream_id', 'upstreams', 'upstream info by upstream id', references),
+    ...(kind === 'stream_routes' ? wrongSuperior(id, value, references) : []),
+    ...(kind === 'credentials' ? missingConsumer(id, references) : []),
+  ];
 }
 
 const validators = Object.fromEntries(
   kindNames.map((kind) => [kind, compileSchema(kinds[kind].schema)]),
 ) as Record<Kind, Validator>;
-const checkIdShape = compileSchema(idSchema);
+const idShapes = Object.fromEntries(
+  kindNames.map((kind) => [kind, compileSchema(kinds[kind].id)]),
+) as Record<Kind, Validator>;
 
 const rules: Record<Kind, (id: string, value: Value, references: References) => Problem[]> = {
   stream_routes: (id, route, references) => [
     ...['remote_addr', 'server_addr'].flatMap((name) => wrongAddress(name, route[name])),
     ...sourceOfNodes(route),
-    ...Object.entries(objectOf(route['plugins'])).flatMap(
-      ([name, conf]) => wrongPlugin(['plugins', name], name, conf, `stream_routes/${id}`, references)),
+    ...wrongPlugins('stream_routes', id, route, references),
     ...wrongProtocol(id, route, references),
     ...checkReferences('stream_routes', id, route, references),
   ],
   upstreams: (_id, upstream) => wrongUpstream([], upstream),
+  services: (id, service, references) => [
+    ...(service['upstream'] === undefined ? [] : wrongUpstream(['upstream'], objectOf(service['upstream']))),
+    ...wrongPlugins('services', id, service, references),
+    ...checkReferences('services', id, service, references),
+  ],
+  consumers: (id, consumer, references) => [
+    ...(consumer['username'] === id ? [] : [problem(['username'], `"${id}"`, show(consumer['username']), 'wrong username')]),
+    ...wrongPlugins('consumers', id, consumer, references),
+  ],
+  credentials: (id, credential, references) => [
+    ...wrongPlugins('credentials', id, credential, references),
+    ...checkReferences('credentials', id, credential, references),
+  ],
+  ssls: (_id, ssl) => (ssl['type'] === 'client' || ssl['sni'] !== undefined || ssl['snis'] !== undefined ? [] : [
+    problem(['sni'], 'sni or snis, because type is server', 'neither'),
+  ]),
+  global_rules: (id, rule, references) => [
+    ...wrongPlugins('global_rules', id, rule, references),
+    ...Object.keys(objectOf(rule['plugins'])).flatMap((name) => {
+      const other = references.globalRuleOf?.(name, id);
+      return other === undefined ? [] : [problem(['plugins', name], 'a plugin of one global rule', show(name),
+        `plugin '${name}' already exists in global rule with id '${other}'`)];
+    }),
+  ],
+  plugin_configs: (id, shared, references) => wrongPlugins('plugin_configs', id, shared, references),
+  secrets: () => [],
   plugin_metadata: (id, conf, references) => {
     const { id: _same, ...rest } = conf;
     return [...(references.checkMetadata(id, rest) ?? [unknownName([], 'plugin', id)])];
@@ -99,8 +133,8 @@ function wrongAddress(name: string, value: unknown): Problem[] {
 
 function sourceOfNodes(route: Value): Problem[] {
   if (route['upstream'] !== undefined) return wrongUpstream(['upstream'], objectOf(route['upstream']));
-  if (route['upstream_id'] !== undefined) return [];
-  return [problem(['upstream'], 'upstream or upstream_id', 'neither')];
+  if (route['upstream_id'] !== undefined || route['service_id'] !== undefined) return [];
+  return [problem(['upstream'], 'upstream, upstream_id or service_id', 'none of them')];
 }
 
 function wrongProtocol(id: string, route: Value, references: References): Problem[] {
@@ -190,11 +224,22 @@ function wrongHost(at: At, host: string): Problem[] {
   return [problem(at, 'host name or IP address', show(host))];
 }
 
-function missingUpstream(route: Value, references: References): Problem[] {
-  const id = route['upstream_id'];
-  if (id === undefined || references.resource?.('upstreams', idText(id)) !== undefined) return [];
-  return [problem(['upstream_id'], 'the id of an upstream', show(id),
-    `failed to fetch upstream info by upstream id [${idText(id)}], response code: 404`)];
+function wrongPlugins(kind: Kind, id: string, value: Value, references: References): Problem[] {
+  return Object.entries(objectOf(value['plugins'])).flatMap(
+    ([name, conf]) => wrongPlugin(['plugins', name], name, conf, `${kind}/${id}`, references));
+}
+
+function missing(value: Value, field: string, kind: Kind, what: string, references: References): Problem[] {
+  const id = value[field];
+  if (id === undefined || references.resource?.(kind, idText(id)) !== undefined) return [];
+  return [problem([field], `the id of one of ${kind}`, show(id),
+    `failed to fetch ${what} [${idText(id)}], response code: 404`)];
+}
+
+function missingConsumer(id: string, references: References): Problem[] {
+  const [name = ''] = id.split('/');
+  if (references.resource?.('consumers', name) !== undefined) return [];
+  return [problem(['id'], 'an existing consumer before the slash', show(name), `consumer ${name} not found`)];
 }
 
 function wrongSuperior(id: string, route: Value, references: References): Problem[] {

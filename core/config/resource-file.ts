@@ -37,8 +37,7 @@ export interface ReadingOptions {
 
 // Kinds of the reference that Millrace does not have (yet): their presence is no mistake of the user.
 const foreignKinds = [
-  'routes', 'services', 'consumers', 'consumer_groups', 'credentials', 'ssls', 'protos', 'global_rules',
-  'plugin_configs', 'plugins', 'secrets',
+  'routes', 'consumer_groups', 'protos', 'plugins',
 ];
 
 /** Whether the text says of itself that it is whole. */
@@ -163,8 +162,9 @@ class Reading {
       }
       // What an export of the reference carries; here the file's own history counts.
       const {
-        id: given, create_time: _c, update_time: _u, modifiedIndex: _m, createdIndex: _n, ...value
+        id: own, create_time: _c, update_time: _u, modifiedIndex: _m, createdIndex: _n, ...value
       } = entry as Value;
+      const given = own ?? (kind === 'consumers' ? value['username'] : undefined);
       const id = given === undefined ? this.#generatedId(kind, value, seen) : idText(given);
       const problems = given === undefined ? [] : nest(at, checkId(kind, given));
       const first = seen.get(id);

@@ -42,7 +42,7 @@ const invalid: readonly (readonly [path: string, body: string, text: string])[] 
     'failed to fetch stream routes[999], response code: 404'],
   [r, json({ protocol: { name: 'redis' }, upstream_id: '9' }),
     'failed to fetch upstream info by upstream id [9], response code: 404'],
-  [r, json({}), 'upstream: expected upstream or upstream_id, got neither'],
+  [r, json({}), 'upstream: expected upstream, upstream_id or service_id, got none of them'],
   [r, json({ ...route, server_port: 0 }), 'server_port: expected 1..65535, got 0'],
   [r, json({ ...route, server_port: 65536 }), 'server_port: expected 1..65535, got 65536'],
   [r, json({ ...route, server_port: '9100' }), 'server_port: expected integer, got string "9100"'],

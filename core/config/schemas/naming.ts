@@ -12,6 +12,14 @@ export const idSchema: JsonSchema = {
   ],
 };
 
+/** Two ids in one, with a slash between them. */
+export function pairSchema(first: string, second: string): JsonSchema {
+  const words = `${first}/${second}, each 1..64 letters, digits, -, _ or .`;
+  return {
+    type: 'string', pattern: '^[A-Za-z0-9._-]{1,64}/[A-Za-z0-9._-]{1,64}$', 'x-expected': words, description: words,
+  };
+}
+
 export const nameSchema: JsonSchema = {
   type: 'string', minLength: 1, maxLength: 256, description: 'A name for people.',
 };

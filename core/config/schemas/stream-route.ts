@@ -1,5 +1,6 @@
 import type { JsonSchema } from '../../schema.ts';
 import { descSchema, idSchema, labelsSchema, nameSchema, timesSchema } from './naming.ts';
+import { pluginsSchema, type PluginConfs } from './plugins.ts';
 import { upstreamSchema, type UpstreamValue } from './upstream.ts';
 
 /** A stream route that was checked. */
@@ -13,7 +14,9 @@ export interface StreamRouteValue {
   readonly sni?: string;
   readonly upstream?: UpstreamValue;
   readonly upstream_id?: string | number;
-  readonly plugins?: Readonly<Record<string, Readonly<Record<string, unknown>>>>;
+  readonly service_id?: string | number;
+  readonly plugin_config_id?: string | number;
+  readonly plugins?: PluginConfs;
   readonly protocol?: {
     readonly name: string;
     readonly conf?: Readonly<Record<string, unknown>>;
@@ -86,14 +89,9 @@ export const streamRouteSchema: JsonSchema = {
     },
     upstream: { ...upstreamSchema, description: 'Where requests go; wins over `upstream_id`.' },
     upstream_id: { ...idSchema, description: 'Upstream resource where requests go.' },
-    service_id: {
-      not: {}, 'x-refused': 'services come in a later version; use upstream or upstream_id',
-      description: 'Comes in a later version.',
-    },
-    plugins: {
-      type: 'object', additionalProperties: { type: 'object' },
-      description: 'Plugin name → its configuration.',
-    },
+    service_id: { ...idSchema, description: 'Service whose plugins and upstream it uses where it has none of its own.' },
+    plugin_config_id: { ...idSchema, description: 'Plugin config whose plugins it uses where it has none of its own.' },
+    plugins: pluginsSchema('Plugin name → its configuration.'),
     protocol: protocolSchema,
     status: { type: 'integer', enum: [0, 1], description: '1 (default): in use; 0: kept, but not matched.' },
     priority: {

@@ -45,7 +45,7 @@ const route = (more: object): unknown => ({ upstream_id: 'u1', ...more });
 const node = (more: object): unknown => ({ nodes: [{ host: 'a', port: 1, weight: 1, ...more }] });
 
 test.each<[Kind, unknown, string]>([
-  ['stream_routes', {}, 'upstream: expected upstream or upstream_id, got neither'],
+  ['stream_routes', {}, 'upstream: expected upstream, upstream_id or service_id, got none of them'],
   ['stream_routes', [], 'expected object, got array of 0'],
   ['stream_routes', null, 'expected object, got null'],
   ['stream_routes', 'x', 'expected object, got string "x"'],
@@ -75,7 +75,7 @@ test.each<[Kind, unknown, string]>([
   ['stream_routes', route({ upstream_id: 0 }),
     'upstream_id: expected 1..64 letters, digits, -, _, . or an integer from 1, got 0'],
   ['stream_routes', route({ service_id: '1' }),
-    'service_id: services come in a later version; use upstream or upstream_id'],
+    'service_id: failed to fetch service info by service id [1], response code: 404'],
   ['stream_routes', route({ plugins: [] }), 'plugins: expected object, got array of 0'],
   ['stream_routes', route({ plugins: { 'limit-count': 1 } }), 'plugins.limit-count: expected object, got 1'],
   ['stream_routes', route({ plugins: { 'limit-cuont': {} } }),

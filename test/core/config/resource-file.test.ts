@@ -179,9 +179,9 @@ test('names that reach into prototypes are refused', () => {
 });
 
 test('kinds that only the reference has are named in one warning', () => {
-  const reading = read('routes: []\nssls: []\nupstreams: []\nroutes_conf_version: 3\n');
+  const reading = read('routes: []\nprotos: []\nupstreams: []\nroutes_conf_version: 3\n');
   expect(reading.problems).toEqual([]);
-  expect(reading.warnings.map((each) => each.located)).toEqual(['resources.yaml:1:1: routes: not supported and ignored: routes, ssls']);
+  expect(reading.warnings.map((each) => each.located)).toEqual(['resources.yaml:1:1: routes: not supported and ignored: routes, protos']);
 });
 
 test('a route whose upstream is nowhere is taken, with a warning', () => {
