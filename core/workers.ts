@@ -36,6 +36,8 @@ interface Waiting {
 /** Reading a worker's state must not wait for one that hangs. */
 const readTimeout = 1000;
 const longestBackoff = 10_000;
+/** Three semi-spaces of 4 MB: garbage of a burst of clients is found soon, and what is young stays in the cache. */
+const resourceLimits = { maxYoungGenerationSizeMb: 12 };
 /** A busy machine may take long to load a worker's modules. */
 const startFactor = 6;
 
@@ -227,7 +229,7 @@ class Member {
     const data: WorkerData = {
       settings, windows, lastPlugin: this.#lastPlugin, worker: this.index, workers, upstream, modules: this.modules,
     };
-    const thread = new Worker(new URL(`worker${extname(here)}`, import.meta.url), { workerData: data });
+    const thread = new Worker(new URL(`worker${extname(here)}`, import.meta.url), { workerData: data, resourceLimits });
     this.#lastAnswer = this.#upSince = performance.now();
     this.#started = false;
     this.#marks.clear();

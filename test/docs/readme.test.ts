@@ -32,7 +32,7 @@ test('it names the two commands, and they are what is run here', () => {
   const commands = blocksOf(page).filter(({ language }) => language === 'sh').map(({ code }) => code.trim());
   expect(commands).toEqual(['npm ci && npm start', 'npm ci && npm test']);
   // `Reader` starts core/main.ts with `start`.
-  expect(scripts['start']).toBe('node core/main.ts start');
+  expect(scripts['start']).toBe('node --max-semi-space-size=4 core/main.ts start');
   expect(scripts['test']).toBe('vitest run');
   expect(readFileSync('.ci/run', 'utf8')).toMatch(/npm ci[^]*npm test/);
 });
