@@ -411,8 +411,9 @@ export abstract class Session implements Owner, Receiver, Listener {
   #pace(): void {
     if (this.#ending !== null) return;
     if (this.connection.outbox.pending > this.engine.limits.unsentPause) this.#awaitDrain();
-    // Without input it is read even where there is no room: how else would it be known that the client left?
-    if (this.#holds > 0 || this.blocked() || (this.hasInput() && this.room() <= 0)) this.connection.pause();
+    // Without unframed bytes it is read even while it has to wait: how else would it be known that the client left?
+    const waits = this.#holds > 0 || this.blocked() || this.room() <= 0;
+    if (waits && this.unread > 0) this.connection.pause();
     else if (!this.#ended) this.connection.resume();
   }
 
