@@ -272,7 +272,7 @@ class Applied {
 
 function isEmbedded(route: StreamRouteValue, config: Config): boolean {
   try {
-    return effectiveRoute(route, config).upstream?.type === 'memory';
+    return effectiveRoute(route, (kind, id) => config.resources[kind].get(id)).upstream?.type === 'memory';
   } catch {
     // A route that names what does not exist is reported by who builds it.
     return false;

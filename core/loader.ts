@@ -160,7 +160,10 @@ export class Loader {
     const before = map.get(name);
     // The same generation: this thread loads it for itself after it loaded it to see whether it is good.
     if (before === undefined || before.generation === generation) return;
-    this.#undo.set(file, () => { map.set(name, before); });
+    this.#undo.set(file, () => {
+      map.set(name, before);
+      this.#registry.version++;
+    });
   }
 
   /** The file is gone: what it exported serves on where it is configured, until a restart. */

@@ -34,8 +34,11 @@ const validateMeta = compileSchema(metaSchema);
 export class Registry {
   readonly plugins = new Map<string, Registered<Plugin>>();
   readonly protocols = new Map<string, Registered<Protocol>>();
+  /** Grows with every change of the two. */
+  version = 0;
 
   addPlugin(plugin: Plugin, file: string, generation: number): void {
+    this.version++;
     this.plugins.set(plugin.name, {
       value: plugin,
       file,
@@ -46,6 +49,7 @@ export class Registry {
   }
 
   addProtocol(protocol: Protocol, file: string, generation: number): void {
+    this.version++;
     this.protocols.set(protocol.name, {
       value: protocol, file, generation, validate: compileSchema(protocol.schema, { defaults: true }), validateMetadata: null,
     });

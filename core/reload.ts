@@ -1,7 +1,7 @@
 // (old configuration, new one) → running routes. What is equal is kept, what is new is built before anything old is
 // touched, cells are swapped in one turn, and the old is retired when its last request is logged. A resource that
 // cannot be built keeps its last good version and is reported; the others go on.
-import { effectiveRoute, globalPlugins, type EffectiveRoute } from './config/effective.ts';
+import { effectiveRoute, globalPlugins, type EffectiveRoute, type Find } from './config/effective.ts';
 import type { Kind, Resource } from './config/resource.ts';
 import type { Config } from './config/source.ts';
 import type { PluginConfs } from './config/schemas/plugins.ts';
@@ -33,6 +33,16 @@ interface Built {
   readonly value: StreamRouteValue;
   /** Everything it was made of, as text: equal text, equal route. */
   readonly made: string;
+  readonly inputs: Inputs;
+}
+
+/** What was looked at while a route was drawn. While all of it is the same, so is the route, without drawing it. */
+interface Inputs {
+  readonly resource: Resource;
+  readonly globals: PluginConfs;
+  readonly registry: number;
+  readonly subordinates: readonly Resource[];
+  readonly looks: readonly { readonly look: () => unknown; readonly found: unknown }[];
 }
 
 interface Blueprint {
@@ -52,6 +62,7 @@ interface Swap {
 }
 
 const defaultPort = 6379;
+const none: readonly Resource[] = [];
 /** No resource's id begins so. */
 const defaultPrefix = '~';
 
@@ -66,6 +77,11 @@ export class Routes {
   #config: Config | null = null;
   #embedded: ReadonlyMap<string, string> = new Map();
   #globals: PluginConfs = {};
+  /** Of the global rules that `#globals` came from. */
+  #rules: unknown = null;
+  /** By superior. */
+  #subordinates: ReadonlyMap<string, readonly Resource[]> = new Map();
+  #looks: { look: () => unknown; found: unknown }[] = [];
   router: Router = new Router([]);
 
   constructor(options: RoutesOptions) {
@@ -82,15 +98,19 @@ export class Routes {
   apply(config: Config, embedded: ReadonlyMap<string, string>): readonly Rejection[] {
     this.#config = config;
     this.#embedded = embedded;
-    this.#globals = globalPlugins(config);
+    if (this.#rules !== config.resources.global_rules) {
+      this.#rules = config.resources.global_rules;
+      this.#globals = globalPlugins(config);
+    }
+    const resources = config.resources.stream_routes;
+    this.#subordinates = bySuperior(resources);
     const rejections: Rejection[] = [];
     const next = new Map<string, Built>();
     const plans: Swap[] = [];
-    const resources = config.resources.stream_routes;
     for (const resource of resources.values()) {
       const value = resource.value as StreamRouteValue;
       if (value.status === 0 || value.protocol?.superior_id !== undefined) continue;
-      this.#addRoute(next, plans, rejections, resource.id, resource, resources);
+      this.#addRoute(next, plans, rejections, resource.id, resource);
     }
     this.#addDefaults(next, plans, rejections);
     void this.#swap(next, plans);
@@ -108,7 +128,7 @@ export class Routes {
       const key = defaultKey(protocol);
       const value = { upstream: defaults!.upstream, protocol: { name: protocol } } as StreamRouteValue;
       const resource = { kind: 'stream_routes', id: 'default', value, origin: 'file', createdIndex: 0, modifiedIndex: 0 } as const;
-      this.#addRoute(next, plans, rejections, key, { ...resource, value: value as Resource['value'] }, new Map());
+      this.#addRoute(next, plans, rejections, key, { ...resource, value: value as Resource['value'] });
     }
   }
 
@@ -124,18 +144,23 @@ export class Routes {
 
   #addRoute(
     next: Map<string, Built>, plans: Swap[], rejections: Rejection[], key: string, resource: Resource,
-    all: ReadonlyMap<string, Resource>,
   ): void {
     const old = this.#built.get(key);
+    if (old !== undefined && this.#same(old.inputs, resource)) {
+      next.set(key, old);
+      return;
+    }
     try {
-      const blueprint = this.#draw(resource, all);
+      this.#looks = [];
+      const blueprint = this.#draw(resource, this.#subordinatesOf(resource));
+      const inputs = this.#inputs(resource);
       if (old !== undefined && old.made === blueprint.made) {
-        next.set(key, old);
+        next.set(key, { ...old, inputs });
         return;
       }
       const swap = this.#build(blueprint, old?.route);
       plans.push(swap);
-      next.set(key, { route: swap.route, value: blueprint.value, made: blueprint.made });
+      next.set(key, { route: swap.route, value: blueprint.value, made: blueprint.made, inputs });
     } catch (cause) {
       rejections.push(rejection('stream_routes', resource.id, cause));
       if (old !== undefined) next.set(key, old);
@@ -161,15 +186,39 @@ export class Routes {
     return Promise.all(retired.map((plan) => plan.retire()));
   }
 
-  #draw(resource: Resource, all: ReadonlyMap<string, Resource>): Blueprint {
-    const value = effectiveRoute(resource.value as StreamRouteValue, this.#config!);
+  #inputs(resource: Resource): Inputs {
+    return {
+      resource, globals: this.#globals, registry: this.#options.registry.version,
+      subordinates: this.#subordinatesOf(resource), looks: this.#looks,
+    };
+  }
+
+  #same(inputs: Inputs, resource: Resource): boolean {
+    return inputs.resource === resource && inputs.globals === this.#globals
+      && inputs.registry === this.#options.registry.version
+      && sameList(inputs.subordinates, this.#subordinatesOf(resource))
+      && inputs.looks.every(({ look, found }) => look() === found);
+  }
+
+  #subordinatesOf({ id }: Resource): readonly Resource[] {
+    return this.#subordinates.get(id) ?? none;
+  }
+
+  #find: Find = (kind, id) => this.#look(() => this.#config!.resources[kind].get(id));
+
+  /** Whatever a route is drawn from is asked for here, and asked for again before the route is taken for unchanged. */
+  #look<T>(look: () => T): T {
+    const found = look();
+    this.#looks.push({ look, found });
+    return found;
+  }
+
+  #draw(resource: Resource, others: readonly Resource[]): Blueprint {
+    const value = effectiveRoute(resource.value as StreamRouteValue, this.#find);
     const upstream = this.#upstreamOf(value);
-    const subordinates = [...all.values()]
-      .filter((other) => {
-        const { protocol, status } = other.value as StreamRouteValue;
-        return status !== 0 && String(protocol?.superior_id ?? '') === resource.id && protocol?.name === value.protocol?.name;
-      })
-      .map((other) => this.#draw(other, new Map()));
+    const subordinates = others
+      .filter((other) => (other.value as StreamRouteValue).protocol?.name === value.protocol?.name)
+      .map((other) => this.#draw(other, none));
     const made = JSON.stringify([
       value, upstream, this.#globals, subordinates.map((each) => [each.id, each.made]), this.#codeOf(value),
       this.#metadataOf(value),
@@ -181,7 +230,7 @@ export class Routes {
     const conf = (value.upstream as UpstreamConf | undefined) ?? null;
     if (conf?.type !== 'memory') return conf;
     const protocol = value.protocol?.name ?? 'tcp';
-    const address = this.#embedded.get(protocol);
+    const address = this.#look(() => this.#embedded.get(protocol));
     if (address === undefined) throw new ProxyError('CONFIG_INVALID', `upstream.type: protocol ${protocol} has no embedded server`);
     return { ...conf, type: 'roundrobin', nodes: { [address]: 1 } };
   }
@@ -196,7 +245,7 @@ export class Routes {
   }
 
   #metadataOf(value: StreamRouteValue): unknown {
-    return this.#pluginsOf(value).map((name) => this.#config!.resources.plugin_metadata.get(name)?.value ?? null);
+    return this.#pluginsOf(value).map((name) => this.#find('plugin_metadata', name)?.value ?? null);
   }
 
   #pluginsOf(value: StreamRouteValue): string[] {
@@ -261,6 +310,21 @@ function closing(backend: Backend, upstreams: readonly Upstream[]): Backend {
     for (const upstream of upstreams) upstream.close();
   };
   return backend;
+}
+
+function bySuperior(routes: ReadonlyMap<string, Resource>): ReadonlyMap<string, readonly Resource[]> {
+  const found = new Map<string, Resource[]>();
+  for (const resource of routes.values()) {
+    const { protocol, status } = resource.value as StreamRouteValue;
+    if (status === 0 || protocol?.superior_id === undefined) continue;
+    const superior = String(protocol.superior_id);
+    found.set(superior, [...found.get(superior) ?? none, resource]);
+  }
+  return found;
+}
+
+function sameList(a: readonly unknown[], b: readonly unknown[]): boolean {
+  return a.length === b.length && a.every((each, i) => each === b[i]);
 }
 
 export function rejection(kind: Kind, id: string, cause: unknown): Rejection {

@@ -1,7 +1,11 @@
 // Which stream route a connection belongs to. Order: the most specific first (SNI, then client address, then our
 // address, then our port), then `priority`, then id.
-import { BlockList, isIPv6 } from 'node:net';
+//
+// Routes that ask for the same things (an exact name, a /24 of clients, a port, …) have one shape. A connection looks
+// up what it would have to be called in each shape, from the most specific one on: the cost grows with the number of
+// shapes, not with that of routes.
 import type { Origin } from './connection.ts';
+import { hexOf, parseNetwork, prefixOf, type Network } from './network.ts';
 import type { Route } from './route.ts';
 
 export interface MatchConf {
@@ -14,73 +18,137 @@ export interface MatchConf {
 
 interface Candidate {
   readonly route: Route;
-  readonly id: string;
   readonly priority: number;
-  readonly remote: Network | null;
-  readonly local: Network | null;
-  readonly port: number | null;
-  readonly sni: Name | null;
 }
 
-interface Network {
-  readonly bits: number;
-  has(address: string): boolean;
+interface Shape {
+  /** Descending: sni, remote, local, port. */
+  readonly rank: readonly [number, number, number, number];
+  readonly sni: NameShape | null;
+  readonly remote: Pick<Network, 'family' | 'bits'> | null;
+  readonly local: Pick<Network, 'family' | 'bits'> | null;
+  readonly port: boolean;
 }
 
-interface Name {
-  readonly rank: number;
-  has(name: string): boolean;
+/** 0: any name; a length: names that end with so many characters; null: exactly this name. */
+interface NameShape { readonly tail: number | null }
+
+/** What one route asks for. */
+interface Asked {
+  readonly shape: Shape;
+  /** Of the shape, and of the route in it. */
+  readonly shapeKey: string;
+  readonly key: string;
 }
+
+// A route that did not change is not read again.
+const known = new WeakMap<MatchConf, Asked>();
 
 export class Router {
-  readonly #all: readonly Candidate[];
-  readonly #byPort = new Map<number, readonly Candidate[]>();
-
-  constructor(routes: readonly { readonly route: Route; readonly conf: MatchConf }[]) {
-    this.#all = routes.map(({ route, conf }) => compile(route, conf)).sort(bySpecificity);
-  }
-
+  readonly #shapes: readonly (readonly [Shape, ReadonlyMap<string, Candidate>])[];
   /** Ports that routes ask for. */
-  get ports(): ReadonlySet<number> {
-    return new Set(this.#all.map(({ port }) => port).filter((port) => port !== null));
+  readonly ports: ReadonlySet<number>;
+
+  constructor(routes: Iterable<{ readonly route: Route; readonly conf: MatchConf }>) {
+    const shapes = new Map<string, [Shape, Map<string, Candidate>]>();
+    const ports = new Set<number>();
+    for (const { route, conf } of routes) {
+      const { shape, shapeKey, key } = ask(conf);
+      let entry = shapes.get(shapeKey);
+      if (entry === undefined) shapes.set(shapeKey, entry = [shape, new Map()]);
+      const candidate = { route, priority: conf.priority ?? 0 };
+      const other = entry[1].get(key);
+      // Whoever asks for the same and comes later can never be reached.
+      if (other === undefined || before(candidate, other)) entry[1].set(key, candidate);
+      if (conf.server_port !== undefined) ports.add(conf.server_port);
+    }
+    this.#shapes = [...shapes.values()].sort(([a], [b]) => bySpecificity(a, b));
+    this.ports = ports;
   }
 
   match(origin: Origin): Route | null {
-    let list = this.#byPort.get(origin.localPort);
-    if (list === undefined) {
-      list = this.#all.filter(({ port }) => port === null || port === origin.localPort);
-      this.#byPort.set(origin.localPort, list);
+    const remote = hexOf(origin.remoteAddress);
+    const local = hexOf(origin.localAddress);
+    for (const [shape, candidates] of this.#shapes) {
+      const key = keyIn(shape, origin, remote, local);
+      const found = key === null ? undefined : candidates.get(key);
+      if (found !== undefined) return found.route;
     }
-    for (const candidate of list) if (fits(candidate, origin)) return candidate.route;
     return null;
   }
 }
 
-function fits(candidate: Candidate, origin: Origin): boolean {
-  if (candidate.sni !== null && (origin.sni === null || !candidate.sni.has(origin.sni))) return false;
-  if (candidate.remote !== null && !candidate.remote.has(origin.remoteAddress)) return false;
-  return candidate.local === null || candidate.local.has(origin.localAddress);
+/** What a route that takes this connection would be found under; null: none of this shape can. */
+function keyIn({ sni, remote, local, port }: Shape, origin: Origin, remoteHex: string, localHex: string): string | null {
+  let name = '';
+  if (sni !== null) {
+    if (origin.sni === null) return null;
+    if (sni.tail === null) name = origin.sni;
+    else if (origin.sni.length > sni.tail) name = sni.tail === 0 ? '' : origin.sni.slice(-sni.tail);
+    else return null;
+  }
+  if (remote !== null && remoteHex.length !== lengthOf(remote)) return null;
+  if (local !== null && localHex.length !== lengthOf(local)) return null;
+  return keyOf(
+    name, remote === null ? '' : prefixOf(remoteHex, remote.bits), local === null ? '' : prefixOf(localHex, local.bits),
+    port ? origin.localPort : 0);
 }
 
-function compile(route: Route, conf: MatchConf): Candidate {
+function keyOf(name: string, remote: string, local: string, port: number): string {
+  return `${remote} ${local} ${port} ${name}`;
+}
+
+function lengthOf({ family }: Pick<Network, 'family'>): number {
+  return family === 4 ? 8 : 32;
+}
+
+function ask(conf: MatchConf): Asked {
+  let asked = known.get(conf);
+  if (asked === undefined) known.set(conf, asked = read(conf));
+  return asked;
+}
+
+function read(conf: MatchConf): Asked {
+  const remote = conf.remote_addr === undefined ? null : parseNetwork(conf.remote_addr);
+  const local = conf.server_addr === undefined ? null : parseNetwork(conf.server_addr);
+  const name = conf.sni?.toLowerCase();
+  const sni = name === undefined ? null : { tail: name.startsWith('*') ? name.length - 1 : null };
+  const port = conf.server_port !== undefined;
+  const shape: Shape = {
+    rank: [nameRank(sni), networkRank(remote), networkRank(local), port ? 1 : 0], sni, remote, local, port,
+  };
+  const shown = sni === null || sni.tail === null ? name ?? '' : name!.slice(1);
   return {
-    route,
-    id: route.id,
-    priority: conf.priority ?? 0,
-    remote: conf.remote_addr === undefined ? null : network(conf.remote_addr),
-    local: conf.server_addr === undefined ? null : network(conf.server_addr),
-    port: conf.server_port ?? null,
-    sni: conf.sni === undefined ? null : serverName(conf.sni),
+    shape,
+    shapeKey: [sni === null ? '' : sni.tail ?? 'exact', shapeOf(remote), shapeOf(local), port].join(' '),
+    key: keyOf(shown, remote?.prefix ?? '', local?.prefix ?? '', conf.server_port ?? 0),
   };
 }
 
-function bySpecificity(a: Candidate, b: Candidate): number {
-  return (b.sni?.rank ?? -1) - (a.sni?.rank ?? -1)
-    || (b.remote?.bits ?? -1) - (a.remote?.bits ?? -1)
-    || (b.local?.bits ?? -1) - (a.local?.bits ?? -1)
-    || Number(b.port !== null) - Number(a.port !== null)
-    || b.priority - a.priority
-    || compareIds(a.id, b.id);
+function shapeOf(network: Network | null): string {
+  return network === null ? '' : `${network.family}/${network.bits}`;
+}
+
+/** `a.example` before `*.a.example` (the longer the better) before `*`. */
+function nameRank(sni: NameShape | null): number {
+  return sni === null ? -1 : sni.tail ?? 1000;
+}
+
+// Both families on one scale.
+function networkRank(network: Network | null): number {
+  return network === null ? -1 : network.bits + 128 - lengthOf(network) * 4;
+}
+
+function bySpecificity(a: Shape, b: Shape): number {
+  for (let i = 0; i < a.rank.length; i++) {
+    const difference = b.rank[i]! - a.rank[i]!;
+    if (difference !== 0) return difference;
+  }
+  return 0;
+}
+
+function before(a: Candidate, b: Candidate): boolean {
+  return (b.priority - a.priority || compareIds(a.route.id, b.route.id)) < 0;
 }
 
 /** Numbers by value, and before names. */
@@ -89,26 +157,4 @@ function compareIds(a: string, b: string): number {
   if (m && n) return Number(a) - Number(b);
   if (m !== n) return m ? -1 : 1;
   return a < b ? -1 : Number(a > b);
-}
-
-function network(text: string): Network {
-  const [address = '', prefix] = text.split('/');
-  const family = isIPv6(address) ? 'ipv6' : 'ipv4';
-  const most = family === 'ipv6' ? 128 : 32;
-  const bits = prefix === undefined ? most : Number(prefix);
-  const list = new BlockList();
-  list.addSubnet(address, bits, family);
-  // Node's list takes IPv4 addresses for members of IPv6 networks that hold ::ffff:0:0/96, ::/0 among them.
-  const has = (other: string): boolean => (isIPv6(other) ? 'ipv6' : 'ipv4') === family && list.check(other, family);
-  // Both families on one scale.
-  return { bits: bits + 128 - most, has };
-}
-
-/** `a.example` before `*.a.example` (the longer the better) before `*`. */
-function serverName(text: string): Name {
-  const name = text.toLowerCase();
-  if (name === '*') return { rank: 0, has: () => true };
-  if (!name.startsWith('*')) return { rank: 1000, has: (other) => other === name };
-  const tail = name.slice(1);
-  return { rank: Math.min(tail.length, 999), has: (other) => other.endsWith(tail) && other.length > tail.length };
 }

@@ -1,6 +1,6 @@
 // What the main thread and a worker say to each other. Every call is answered with its number.
+import type { ConfigChange } from './config/change.ts';
 import type { UpstreamValue } from './config/schemas/upstream.ts';
-import type { Config } from './config/source.ts';
 import type { LoadedModule } from './loader.ts';
 import type { Settings } from './settings.ts';
 
@@ -18,7 +18,7 @@ export interface WorkerData {
 
 export type Call =
   | { readonly name: 'listen' }
-  | { readonly name: 'apply'; readonly config: Config; readonly embedded: ReadonlyMap<string, string> }
+  | { readonly name: 'apply'; readonly change: ConfigChange; readonly embedded: ReadonlyMap<string, string> }
   | { readonly name: 'loadModule'; readonly module: LoadedModule }
   | { readonly name: 'status' }
   | { readonly name: 'metrics' }

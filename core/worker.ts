@@ -1,5 +1,7 @@
 // One worker thread: a data plane that does what the main thread says.
 import { parentPort, workerData } from 'node:worker_threads';
+import { applyChange } from './config/change.ts';
+import type { Config } from './config/source.ts';
 import { DataPlane } from './data-plane.ts';
 import { ProxyError } from './errors.ts';
 import { watchLastPlugin } from './last-plugin.ts';
@@ -15,6 +17,7 @@ const { log } = logger;
 const registry = new Registry();
 const loader = new Loader(registry);
 const loading = load();
+let config: Config | null = null;
 const plane = new DataPlane({ settings, log: log.child({ worker }), registry, loader, windows, worker, workers, upstream });
 
 // Nobody knows what state it is in: others take its clients, and it ends, but not in the middle of answers.
@@ -38,7 +41,9 @@ async function answer(call: Call): Promise<unknown> {
   await loading;
   switch (call.name) {
     case 'listen': return plane.listen();
-    case 'apply': return plane.apply(call.config, call.embedded);
+    case 'apply':
+      config = applyChange(config, call.change);
+      return plane.apply(config, call.embedded);
     case 'loadModule': return plane.loadModule(call.module);
     case 'status': return plane.status();
     case 'metrics': return plane.metrics();

@@ -3,6 +3,7 @@
 import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
+import { changeOf } from './config/change.ts';
 import type { UpstreamValue } from './config/schemas/upstream.ts';
 import type { Config } from './config/source.ts';
 import { ProxyError, type ErrorCode } from './errors.ts';
@@ -87,7 +88,7 @@ export class Workers implements RunningPlane {
 
   async apply(config: Config): Promise<readonly Rejection[]> {
     this.#config = config;
-    const results = await this.#running({ name: 'apply', config, embedded: this.#embedded }) as (readonly Rejection[])[];
+    const results = await this.#running((member) => member.apply(config, this.#embedded));
     const seen = new Map<string, Rejection>();
     for (const each of results.flat()) seen.set(`${each.kind} ${each.id}`, each);
     return [...seen.values()];
@@ -100,7 +101,7 @@ export class Workers implements RunningPlane {
   }
 
   async #reload(module: LoadedModule): Promise<string | null> {
-    const answers = await this.#running({ name: 'loadModule', module }) as (string | null)[];
+    const answers = await this.#running((member) => member.call({ name: 'loadModule', module }) as Promise<string | null>);
     const error = answers.find((text) => text !== null) ?? null;
     if (error === null) this.#modules.set(module.file, module);
     return error;
@@ -134,11 +135,11 @@ export class Workers implements RunningPlane {
    * Answers of all workers. One that is lost meanwhile, or being replaced, is left out: it takes clients again only
    * after it was told the newest of everything. At the start there is no excuse.
    */
-  async #running(call: Call): Promise<unknown[]> {
-    if (!this.#listening) return this.#all(call);
+  async #running<T>(call: (member: Member) => Promise<T>): Promise<T[]> {
+    if (!this.#listening) return Promise.all(this.#members.map(call));
     const answers = await Promise.all(this.#members.map(async (member) => {
       try {
-        return { value: await member.call(call) };
+        return { value: await call(member) };
       } catch (cause) {
         if (cause instanceof ProxyError && cause.code === 'WORKER_LOST') return null;
         throw cause;
@@ -182,7 +183,7 @@ export class Workers implements RunningPlane {
     for (const module of this.#modules.values()) {
       if (!member.modules.includes(module)) await member.call({ name: 'loadModule', module });
     }
-    if (this.#config !== null) await member.call({ name: 'apply', config: this.#config, embedded: this.#embedded });
+    if (this.#config !== null) await member.apply(this.#config, this.#embedded);
     if (this.#listening) await member.call({ name: 'listen' });
   }
 }
@@ -206,6 +207,8 @@ class Member {
   #lastAnswer = performance.now();
   #upSince = performance.now();
   #ended = false;
+  /** The configuration that its thread has, or will have when it comes to its last message. */
+  #told: Config | null = null;
 
   constructor(
     options: WorkersOptions, index: number, newest: () => readonly LoadedModule[], onLost: (member: Member) => void,
@@ -232,6 +235,7 @@ class Member {
     const thread = new Worker(new URL(`worker${extname(here)}`, import.meta.url), { workerData: data, resourceLimits });
     this.#lastAnswer = this.#upSince = performance.now();
     this.#started = false;
+    this.#told = null;
     this.#marks.clear();
     new Int32Array(this.#lastPlugin)[0] = 0;
     thread.on('message', (message: AnswerMessage | MarkMessage) => {
@@ -263,6 +267,19 @@ class Member {
     const totals = this.#lastMetrics.filter(({ type }) => type !== 'gauge');
     this.#lastMetrics = [];
     return totals;
+  }
+
+  /** Tells it what changed since it was told last. */
+  async apply(config: Config, embedded: ReadonlyMap<string, string>): Promise<readonly Rejection[]> {
+    const change = changeOf(this.#told, config);
+    this.#told = config;
+    try {
+      return await this.call({ name: 'apply', change, embedded }) as readonly Rejection[];
+    } catch (cause) {
+      // Nobody knows how far it came: next time it hears everything.
+      this.#told = null;
+      throw cause;
+    }
   }
 
   /** Rejects with WORKER_LOST when the thread is not running or ends before it answered. */
