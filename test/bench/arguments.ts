@@ -13,6 +13,7 @@ export interface BenchOptions {
 
 export const usage = `npm run bench -- [--only NAMES] [--rounds 5] [--ms 900] [--dist] [--markdown]
 npm run bench -- micro [NAME…]
+       npm run bench -- routes [COUNT]
 
   --only      some of ${ids.join(',')}
   --rounds    rounds that count, after one that does not

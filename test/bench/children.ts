@@ -17,7 +17,8 @@ export interface Child {
 }
 
 export interface ChildOptions {
-  readonly cpu: number;
+  /** Null: any. */
+  readonly cpu: number | null;
   readonly env?: Readonly<Record<string, string | undefined>>;
   /** `pipe`: standard input and output are spoken to; `file`: output is kept to be shown when it fails. */
   readonly talk: 'pipe' | 'file';
@@ -37,7 +38,8 @@ let count = 0;
 export function startChild(name: string, command: readonly string[], options: ChildOptions): Child {
   const path = join(folder, `${++count}.log`);
   const log = options.talk === 'file' ? openSync(path, 'a') : 'inherit';
-  const pinned = ['--pdeathsig', 'KILL', '--', 'taskset', '-c', String(options.cpu), ...command];
+  const pin = options.cpu === null ? [] : ['taskset', '-c', String(options.cpu)];
+  const pinned = ['--pdeathsig', 'KILL', '--', ...pin, ...command];
   const child = spawn('setpriv', pinned, {
     env: { ...process.env, ...options.env },
     stdio: options.talk === 'file' ? ['ignore', log, log] : ['pipe', 'pipe', 'inherit'],

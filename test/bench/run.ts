@@ -11,6 +11,7 @@ import { micro } from './micro.ts';
 import { fromPackage, fromSources, plainRoute, routeWithPlugins } from './millrace.ts';
 import { peers, versionOf, type Peer } from './peers.ts';
 import type { Proxy, Running } from './proxy.ts';
+import { benchRoutes } from './routes.ts';
 import { memory, scenarios, syscalls } from './scenarios.ts';
 import { markdownTable, publish, textTable, type Row } from './table.ts';
 
@@ -22,7 +23,8 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal
 
 const [first, ...rest] = process.argv.slice(2);
 try {
-  process.exitCode = first === 'micro' ? micro(rest) : await bench(process.argv.slice(2));
+  if (first === 'routes') await benchRoutes(Number(rest[0] ?? 10_000));
+  else process.exitCode = first === 'micro' ? micro(rest) : await bench(process.argv.slice(2));
 } catch (error) {
   console.error(`bench: ${error instanceof Error ? error.message : String(error)}`);
   process.exitCode = 1;
