@@ -1,5 +1,5 @@
 import type { Kind } from './resource.ts';
-import { emptyConfig, type Version } from './source.ts';
+import { emptyConfig, type History, type Version } from './source.ts';
 import { LocalStore, unixTime, type Change, type UnixTime } from './store.ts';
 
 /** A store that forgets at exit: for tests, and for running from a file alone. */
@@ -12,13 +12,16 @@ export class MemoryStore extends LocalStore {
     this.#kept = options.keptVersions ?? 1000;
   }
 
-  protected persist({ revision, kind, id, resource, time }: Change): void {
-    this.#versions.unshift({ revision, kind, id, value: resource?.value ?? null, time });
-    this.#versions.length = Math.min(this.#versions.length, this.#kept);
+  protected persist(revision: number, changes: readonly Change[]): void {
+    for (const { kind, id, resource, before, time } of changes) {
+      this.#versions.unshift({ revision, kind, id, value: resource?.value ?? null, before: before?.value ?? null, time });
+    }
+    while (this.#versions.length > 0 && this.#versions.at(-1)!.revision <= revision - this.#kept) this.#versions.pop();
   }
 
-  protected past(kind: Kind, id: string): readonly Version[] {
-    return this.#versions.filter((version) => version.kind === kind && version.id === id);
+  protected past(of?: { readonly kind: Kind; readonly id: string }): History {
+    const mine = this.#versions.filter(({ kind, id }) => of === undefined || (of.kind === kind && of.id === id));
+    return { since: Math.max(0, this.config.revision - this.#kept), versions: mine };
   }
 
   async close(): Promise<void> {

@@ -30,6 +30,8 @@ export interface Resource {
   /** Unix seconds; only the store knows them. */
   readonly createTime?: number;
   readonly updateTime?: number;
+  /** Unix seconds at which it is taken away; absent: never. */
+  readonly expiresAt?: number;
 }
 
 export interface KindRow {

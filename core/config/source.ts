@@ -24,13 +24,41 @@ export type Written =
   | { readonly outcome: 'created' | 'replaced'; readonly resource: Resource }
   | { readonly outcome: 'conflict'; readonly resource: Resource | undefined };
 
+/** One resource of a change of several. */
+export interface Write {
+  readonly kind: Kind;
+  readonly id: string;
+  /** Null: it is deleted. */
+  readonly value: Value | null;
+  /** Only if the resource's modifiedIndex is that one; 0: only if it does not exist. */
+  readonly revision?: number;
+  /** Unix seconds at which it is taken away. */
+  readonly expiresAt?: number;
+}
+
+export type Committed =
+  | { readonly outcome: 'written'; readonly revision: number }
+  /** Nothing was changed, because of the write at `index`. */
+  | { readonly outcome: 'conflict'; readonly index: number; readonly resource: Resource | undefined };
+
+/** One change of one resource. Changes that were made together have the same revision. */
 export interface Version {
   readonly revision: number;
   readonly kind: Kind;
   readonly id: string;
   /** Null: it was deleted. */
   readonly value: Value | null;
+  /** What it was before; null: nothing. */
+  readonly before: Value | null;
+  /** Unix seconds. */
   readonly time: number;
+}
+
+/** Past changes, newest first. */
+export interface History {
+  /** Changes since this revision are known: the configuration can be brought back to it. */
+  readonly since: number;
+  readonly versions: readonly Version[];
 }
 
 /**
@@ -45,8 +73,10 @@ export interface Store extends ConfigSource {
   /** With `revision` only if the resource's modifiedIndex is that one; 0: only if it does not exist. */
   put(kind: Kind, id: string, value: Value, revision?: number): Promise<Written>;
   delete(kind: Kind, id: string, revision?: number): Promise<'deleted' | 'absent' | 'conflict'>;
-  /** Past versions of a resource, newest first; the number kept is limited. */
-  history(kind: Kind, id: string): Promise<readonly Version[]>;
+  /** All of them or none, as one revision. Deleting what does not exist is no change. */
+  write(writes: readonly Write[]): Promise<Committed>;
+  /** Of one resource, or of all; the number kept is limited. */
+  history(of?: { readonly kind: Kind; readonly id: string }): Promise<History>;
 }
 
 export function emptyConfig(revision = 0): Config {

@@ -5,7 +5,7 @@ import { dirname } from 'node:path';
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { ProxyError } from '../errors.ts';
 import { isKind, type Kind, type Resource, type Value } from './resource.ts';
-import { emptyResources, frozenResource, type Config, type Version } from './source.ts';
+import { emptyResources, frozenResource, type Config, type History, type Version } from './source.ts';
 import { LocalStore, unixTime, type Change, type UnixTime } from './store.ts';
 
 export interface SqliteStoreOptions {
@@ -17,7 +17,7 @@ export interface SqliteStoreOptions {
   readonly maxBytes?: number;
 }
 
-const schemaVersion = 1;
+const schemaVersion = 2;
 const pageBytes = 4096;
 
 const tables = `
@@ -26,13 +26,27 @@ const tables = `
   CREATE TABLE resources (
     kind TEXT NOT NULL, id TEXT NOT NULL, value TEXT NOT NULL,
     created_index INTEGER NOT NULL, modified_index INTEGER NOT NULL,
-    create_time INTEGER NOT NULL, update_time INTEGER NOT NULL,
+    create_time INTEGER NOT NULL, update_time INTEGER NOT NULL, expires_at INTEGER,
     PRIMARY KEY (kind, id)
   ) STRICT, WITHOUT ROWID;
   CREATE TABLE history (
-    revision INTEGER PRIMARY KEY, kind TEXT NOT NULL, id TEXT NOT NULL, value TEXT, time INTEGER NOT NULL
-  ) STRICT;
+    revision INTEGER NOT NULL, kind TEXT NOT NULL, id TEXT NOT NULL, value TEXT, before TEXT, time INTEGER NOT NULL,
+    PRIMARY KEY (revision, kind, id)
+  ) STRICT, WITHOUT ROWID;
   CREATE INDEX history_of ON history (kind, id, revision);
+  PRAGMA user_version = ${schemaVersion};
+`;
+
+// What was before a change was not kept in format 1: history begins anew.
+const fromFormat1 = `
+  ALTER TABLE resources ADD COLUMN expires_at INTEGER;
+  DROP TABLE history;
+  CREATE TABLE history (
+    revision INTEGER NOT NULL, kind TEXT NOT NULL, id TEXT NOT NULL, value TEXT, before TEXT, time INTEGER NOT NULL,
+    PRIMARY KEY (revision, kind, id)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX history_of ON history (kind, id, revision);
+  INSERT INTO state SELECT 'history_since', value FROM state WHERE name = 'revision';
   PRAGMA user_version = ${schemaVersion};
 `;
 
@@ -69,11 +83,13 @@ export class SqliteStore extends LocalStore {
     }
   }
 
-  protected persist(change: Change): void {
+  protected persist(revision: number, changes: readonly Change[]): void {
     if (!this.#open) throw new ProxyError('STORE_FAILED', 'the configuration store is closed');
     try {
       this.#db.exec('BEGIN IMMEDIATE');
-      this.#write(change);
+      for (const change of changes) this.#write(change);
+      this.#statements.forget.run(revision - this.#kept);
+      this.#statements.count.run(revision);
       this.#db.exec('COMMIT');
     } catch (error) {
       this.#rollBack();
@@ -81,17 +97,15 @@ export class SqliteStore extends LocalStore {
     }
   }
 
-  #write({ revision, kind, id, resource, text, time }: Change): void {
-    const { put, remove, remember, forget, count } = this.#statements;
+  #write({ revision, kind, id, resource, text, before, time }: Change): void {
+    const { put, remove, remember } = this.#statements;
     if (resource === null || text === null) {
       remove.run(kind, id);
     } else {
-      const { createdIndex, modifiedIndex, createTime = time } = resource;
-      put.run(kind, id, text, createdIndex, modifiedIndex, createTime, time);
+      const { createdIndex, modifiedIndex, createTime = time, expiresAt = null } = resource;
+      put.run(kind, id, text, createdIndex, modifiedIndex, createTime, time, expiresAt);
     }
-    remember.run(revision, kind, id, text, time);
-    forget.run(revision - this.#kept);
-    count.run(revision);
+    remember.run(revision, kind, id, text, before === undefined ? null : JSON.stringify(before.value), time);
   }
 
   // A full disk may have ended the transaction already; a second ROLLBACK would hide the reason.
@@ -103,12 +117,12 @@ export class SqliteStore extends LocalStore {
     }
   }
 
-  protected past(kind: Kind, id: string): readonly Version[] {
+  protected past(of?: { readonly kind: Kind; readonly id: string }): History {
     try {
-      return this.#statements.past.all(kind, id).map((row) => ({
-        revision: Number(row['revision']), kind, id, time: Number(row['time']),
-        value: row['value'] === null ? null : JSON.parse(String(row['value'])) as Value,
-      }));
+      const { past, pastOf, since } = this.#statements;
+      const rows = of === undefined ? past.all() : pastOf.all(of.kind, of.id);
+      const began = Number(since.get()?.['value'] ?? 0);
+      return { since: Math.max(began, this.config.revision - this.#kept), versions: rows.map(versionOf) };
     } catch (error) {
       throw failure(error, '');
     }
@@ -123,19 +137,32 @@ export class SqliteStore extends LocalStore {
 
 interface Statements {
   readonly put: StatementSync; readonly remove: StatementSync; readonly remember: StatementSync;
-  readonly forget: StatementSync; readonly count: StatementSync; readonly past: StatementSync;
+  readonly forget: StatementSync; readonly count: StatementSync;
+  readonly past: StatementSync; readonly pastOf: StatementSync; readonly since: StatementSync;
 }
 
 function prepare(db: DatabaseSync): Statements {
   return {
-    put: db.prepare('INSERT OR REPLACE INTO resources VALUES (?, ?, ?, ?, ?, ?, ?)'),
+    put: db.prepare('INSERT OR REPLACE INTO resources VALUES (?, ?, ?, ?, ?, ?, ?, ?)'),
     remove: db.prepare('DELETE FROM resources WHERE kind = ? AND id = ?'),
-    remember: db.prepare('INSERT INTO history VALUES (?, ?, ?, ?, ?)'),
+    remember: db.prepare('INSERT OR REPLACE INTO history VALUES (?, ?, ?, ?, ?, ?)'),
     forget: db.prepare('DELETE FROM history WHERE revision <= ?'),
     count: db.prepare("UPDATE state SET value = ? WHERE name = 'revision'"),
-    past: db.prepare(
-      'SELECT revision, value, time FROM history WHERE kind = ? AND id = ? ORDER BY revision DESC'),
+    past: db.prepare('SELECT * FROM history ORDER BY revision DESC, kind, id'),
+    pastOf: db.prepare('SELECT * FROM history WHERE kind = ? AND id = ? ORDER BY revision DESC'),
+    since: db.prepare("SELECT value FROM state WHERE name = 'history_since'"),
   };
+}
+
+function versionOf(row: Readonly<Record<string, unknown>>): Version {
+  return {
+    revision: Number(row['revision']), kind: String(row['kind']) as Kind, id: String(row['id']), time: Number(row['time']),
+    value: valueOf(row['value']), before: valueOf(row['before']),
+  };
+}
+
+function valueOf(text: unknown): Value | null {
+  return text === null ? null : JSON.parse(String(text)) as Value;
 }
 
 // The file holds passwords of upstreams: nobody but the owner reads it. SQLite gives its side files the same
@@ -166,6 +193,7 @@ function configure(db: DatabaseSync, maxBytes: number): void {
       + `(format ${version}, this one reads up to ${schemaVersion})`);
   }
   if (version === 0) db.exec(`BEGIN IMMEDIATE; ${tables} COMMIT`);
+  if (version === 1) db.exec(`BEGIN IMMEDIATE; ${fromFormat1} COMMIT`);
 }
 
 function readConfig(db: DatabaseSync): Config {
@@ -179,6 +207,7 @@ function readConfig(db: DatabaseSync): Config {
       kind, id, origin: 'store', value: JSON.parse(String(row['value'])) as Value,
       createdIndex: Number(row['created_index']), modifiedIndex: Number(row['modified_index']),
       createTime: Number(row['create_time']), updateTime: Number(row['update_time']),
+      ...(row['expires_at'] === null ? {} : { expiresAt: Number(row['expires_at']) }),
     }));
   }
   const state = db.prepare("SELECT value FROM state WHERE name = 'revision'").get();

@@ -3,8 +3,11 @@
 import { ProxyError } from '../errors.ts';
 import { isForbiddenName } from '../schema.ts';
 import type { Kind, Resource, Value } from './resource.ts';
-import { frozenResource, Listeners, type Config, type Store, type Version, type Written } from './source.ts';
+import {
+  frozenResource, Listeners, type Committed, type Config, type History, type Store, type Write, type Written,
+} from './source.ts';
 
+/** What one write does to one resource. */
 export interface Change {
   readonly revision: number;
   readonly kind: Kind;
@@ -13,6 +16,7 @@ export interface Change {
   readonly resource: Resource | null;
   /** The value as text; null: deleted. */
   readonly text: string | null;
+  readonly before: Resource | undefined;
   readonly time: number;
 }
 
@@ -33,9 +37,9 @@ export abstract class LocalStore implements Store {
     this.#time = time;
   }
 
-  /** Returns when the change is durable; throws STORE_FAILED when it was not made at all. */
-  protected abstract persist(change: Change): void;
-  protected abstract past(kind: Kind, id: string): readonly Version[];
+  /** Returns when all changes are durable; throws STORE_FAILED when none was made. */
+  protected abstract persist(revision: number, changes: readonly Change[]): void;
+  protected abstract past(of: { readonly kind: Kind; readonly id: string } | undefined): History;
   abstract close(): Promise<void>;
 
   get config(): Config {
@@ -56,45 +60,66 @@ export abstract class LocalStore implements Store {
 
   async put(kind: Kind, id: string, value: Value, revision?: number): Promise<Written> {
     const old = this.get(kind, id);
-    if (revision !== undefined && revision !== (old?.modifiedIndex ?? 0)) {
-      return { outcome: 'conflict', resource: old };
-    }
-    if (isForbiddenName(id)) throw new ProxyError('STORE_FAILED', `the id ${id} cannot be stored`);
-    const text = JSON.stringify(value);
-    if (text.length > largestValue) {
-      throw new ProxyError('STORE_FAILED', 'the resource is larger than 16 MiB');
-    }
-    const next = this.#config.revision + 1;
-    const time = this.#time();
-    const resource = frozenResource({
-      kind, id, value: JSON.parse(text) as Value, origin: 'store',
-      createdIndex: old?.createdIndex ?? next, modifiedIndex: next,
-      createTime: old?.createTime ?? time, updateTime: time,
-    });
-    this.#apply({ revision: next, kind, id, resource, text, time });
-    return { outcome: old === undefined ? 'created' : 'replaced', resource };
+    const done = await this.write([{ kind, id, value, ...(revision === undefined ? {} : { revision }) }]);
+    if (done.outcome === 'conflict') return { outcome: 'conflict', resource: done.resource };
+    return { outcome: old === undefined ? 'created' : 'replaced', resource: this.get(kind, id)! };
   }
 
   async delete(kind: Kind, id: string, revision?: number): Promise<'deleted' | 'absent' | 'conflict'> {
-    const old = this.get(kind, id);
-    if (old === undefined) return 'absent';
-    if (revision !== undefined && revision !== old.modifiedIndex) return 'conflict';
-    const next = this.#config.revision + 1;
-    this.#apply({ revision: next, kind, id, resource: null, text: null, time: this.#time() });
-    return 'deleted';
+    if (this.get(kind, id) === undefined) return 'absent';
+    const done = await this.write([{ kind, id, value: null, ...(revision === undefined ? {} : { revision }) }]);
+    return done.outcome === 'conflict' ? 'conflict' : 'deleted';
   }
 
-  async history(kind: Kind, id: string): Promise<readonly Version[]> {
-    return this.past(kind, id);
+  // Not interrupted by anything from its first line on: what it looked at is what it changes.
+  async write(writes: readonly Write[]): Promise<Committed> {
+    const index = writes.findIndex(({ kind, id, revision }) =>
+      revision !== undefined && revision !== (this.get(kind, id)?.modifiedIndex ?? 0));
+    if (index >= 0) return { outcome: 'conflict', index, resource: this.get(writes[index]!.kind, writes[index]!.id) };
+    const revision = this.#config.revision + 1;
+    const time = this.#time();
+    const changes = writes
+      .filter(({ kind, id, value }) => value !== null || this.get(kind, id) !== undefined)
+      .map((write) => this.#change(write, revision, time));
+    if (changes.length === 0) return { outcome: 'written', revision: this.#config.revision };
+    this.persist(revision, changes);
+    this.#take(revision, changes);
+    return { outcome: 'written', revision };
   }
 
-  #apply(change: Change): void {
-    this.persist(change);
-    const { revision, kind, id, resource } = change;
-    const changed = new Map(this.#config.resources[kind]);
-    if (resource === null) changed.delete(id);
-    else changed.set(id, resource);
-    this.#config = { revision, resources: { ...this.#config.resources, [kind]: changed } };
+  async history(of?: { readonly kind: Kind; readonly id: string }): Promise<History> {
+    return this.past(of);
+  }
+
+  #change({ kind, id, value, expiresAt }: Write, revision: number, time: number): Change {
+    const before = this.get(kind, id);
+    if (value === null) return { revision, kind, id, resource: null, text: null, before, time };
+    if (isForbiddenName(id)) throw new ProxyError('STORE_FAILED', `the id ${id} cannot be stored`);
+    const text = JSON.stringify(value);
+    if (text.length > largestValue) throw new ProxyError('STORE_FAILED', 'the resource is larger than 16 MiB');
+    const resource = frozenResource({
+      kind, id, value: JSON.parse(text) as Value, origin: 'store',
+      createdIndex: before?.createdIndex ?? revision, modifiedIndex: revision,
+      createTime: before?.createTime ?? time, updateTime: time,
+      ...(expiresAt === undefined ? {} : { expiresAt }),
+    });
+    return { revision, kind, id, resource, text, before, time };
+  }
+
+  #take(revision: number, changes: readonly Change[]): void {
+    const resources = { ...this.#config.resources };
+    const copies = new Map<Kind, Map<string, Resource>>();
+    for (const { kind, id, resource } of changes) {
+      let map = copies.get(kind);
+      if (map === undefined) {
+        map = new Map(this.#config.resources[kind]);
+        copies.set(kind, map);
+        resources[kind] = map;
+      }
+      if (resource === null) map.delete(id);
+      else map.set(id, resource);
+    }
+    this.#config = { revision, resources };
     this.#listeners.tell(this.#config);
   }
 }

@@ -143,9 +143,41 @@ export function testStore({ name, open }: StoreUnderTest): void {
       for (let n = 1; n <= 12; n++) await store.put('upstreams', 'a', { n });
       await store.put('upstreams', 'other', {});
       await store.delete('upstreams', 'a');
-      const versions = await store.history('upstreams', 'a');
-      expect(versions[0]).toEqual({ revision: 14, kind: 'upstreams', id: 'a', value: null, time: 7 });
+      const { versions, since } = await store.history({ kind: 'upstreams', id: 'a' });
+      expect(versions[0]).toEqual({ revision: 14, kind: 'upstreams', id: 'a', value: null, before: { n: 12 }, time: 7 });
       expect(versions.map(({ revision }) => revision)).toEqual([14, 12, 11, 10, 9, 8, 7, 6, 5]);
+      expect(since).toBe(4);
+      expect((await store.history()).versions.map(({ revision }) => revision)).toEqual([14, 13, 12, 11, 10, 9, 8, 7, 6, 5]);
+      await store.close();
+    });
+
+    test('several changes are one revision that listeners hear once, or none at all', async () => {
+      const store = await open(() => 7);
+      await store.put('upstreams', 'a', value);
+      const heard: number[] = [];
+      store.onChange(({ revision }) => heard.push(revision));
+      expect(await store.write([
+        { kind: 'upstreams', id: 'a', value: null, revision: 1 }, { kind: 'upstreams', id: 'b', value },
+        { kind: 'services', id: 's', value: { upstream_id: 'b' }, revision: 0 }, { kind: 'ssls', id: 'absent', value: null },
+      ])).toEqual({ outcome: 'written', revision: 2 });
+      expect(store.list('upstreams').map(({ id, createdIndex }) => [id, createdIndex])).toEqual([['b', 2]]);
+      const before = store.config;
+      expect(await store.write([
+        { kind: 'upstreams', id: 'c', value }, { kind: 'upstreams', id: 'b', value, revision: 1 },
+      ])).toMatchObject({ outcome: 'conflict', index: 1, resource: { id: 'b', modifiedIndex: 2 } });
+      expect(store.config).toBe(before);
+      expect(heard).toEqual([2]);
+      expect((await store.history()).versions.map(({ revision, kind, id }) => `${revision} ${kind} ${id}`).toSorted())
+        .toEqual(['1 upstreams a', '2 services s', '2 upstreams a', '2 upstreams b']);
+      await store.close();
+    });
+
+    test('the end of a resource that has one is kept with it, until it is written without', async () => {
+      const store = await open(() => 7);
+      await store.write([{ kind: 'upstreams', id: 'a', value, expiresAt: 100 }]);
+      expect(store.get('upstreams', 'a')?.expiresAt).toBe(100);
+      await store.put('upstreams', 'a', value);
+      expect(store.get('upstreams', 'a')).not.toHaveProperty('expiresAt');
       await store.close();
     });
   });

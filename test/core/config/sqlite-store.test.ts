@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { SqliteStore } from '../../../core/config/sqlite-store.ts';
 import { ProxyError } from '../../../core/errors.ts';
@@ -149,3 +150,30 @@ async function output(child: ReturnType<typeof spawn>): Promise<string> {
   await new Promise<void>((resolve) => child.once('close', () => resolve()));
   return text;
 }
+
+test('a store of the format before is taken over', async () => {
+  const path = join(folder, 'old.db');
+  const db = new DatabaseSync(path);
+  db.exec(`
+    CREATE TABLE state (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+    INSERT INTO state VALUES ('revision', 5);
+    CREATE TABLE resources (
+      kind TEXT NOT NULL, id TEXT NOT NULL, value TEXT NOT NULL, created_index INTEGER NOT NULL,
+      modified_index INTEGER NOT NULL, create_time INTEGER NOT NULL, update_time INTEGER NOT NULL, PRIMARY KEY (kind, id)
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO resources VALUES ('upstreams', 'a', '{"type":"memory"}', 2, 5, 100, 200);
+    CREATE TABLE history (
+      revision INTEGER PRIMARY KEY, kind TEXT NOT NULL, id TEXT NOT NULL, value TEXT, time INTEGER NOT NULL
+    ) STRICT;
+    INSERT INTO history VALUES (5, 'upstreams', 'a', '{"type":"memory"}', 200);
+    PRAGMA user_version = 1;
+  `);
+  db.close();
+  for (const revision of [6, 7]) {
+    const store = SqliteStore.open({ path });
+    expect(store.get('upstreams', 'a')).toMatchObject({ value: { type: 'memory' }, createdIndex: 2, modifiedIndex: 5, createTime: 100 });
+    expect(await store.write([{ kind: 'upstreams', id: 'b', value: { revision }, expiresAt: revision }])).toEqual({ outcome: 'written', revision });
+    expect((await store.history()).since).toBe(5);
+    await store.close();
+  }
+});
