@@ -6,9 +6,21 @@ export interface RefusalBody {
   readonly error_msg?: string;
   readonly description?: string;
   readonly message?: string;
-  readonly errors?: readonly {
-    readonly path: string; readonly expected: string; readonly got: string; readonly message: string;
-  }[];
+  readonly errors?: readonly (ProblemBody | ListedProblem)[];
+}
+
+interface ProblemBody {
+  readonly path: string; readonly expected: string; readonly got: string; readonly message: string;
+}
+
+/** One of many in a whole configuration, as the reference lists them. */
+export interface ListedProblem {
+  readonly resource_type: string;
+  readonly resource_id?: string;
+  /** From 0. */
+  readonly index?: number;
+  readonly path: string;
+  readonly error: string;
 }
 
 export class Refusal extends Error {

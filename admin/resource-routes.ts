@@ -1,86 +1,150 @@
 // The routes of one kind of resource, from its row in the table.
-import type { FastifyInstance, FastifyRequest } from 'fastify';
-import { idText } from '../core/config/check.ts';
-import type { Resource } from '../core/config/resource.ts';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { Resource, Value } from '../core/config/resource.ts';
 import type { Config } from '../core/config/source.ts';
+import { changeConditions, etagOf, writeOptions } from './conditions.ts';
+import { showDryRun, type LiveSessions } from './dry-run.ts';
 import { parseBody } from './json-body.ts';
-import { notFound, refusalText, refuse, Refusal } from './refusal.ts';
+import { select, type Query } from './list.ts';
+import { mergePatch, replaceAt } from './merge-patch.ts';
+import { notFound, refusalText, refuse } from './refusal.ts';
 import type { Registry } from './registry.ts';
-import { methods, type Method, type ResourceRow } from './resources.ts';
-import { withoutSecrets } from './secrets.ts';
-import type { Writer } from './writer.ts';
+import { givenId, idIn, keyOf, methods, outerIn, type Method, type ResourceRow } from './resources.ts';
+import { show, showWhole } from './show.ts';
+import type { Change, Outcome, Result, WriteOptions, Writer } from './writer.ts';
 
 export interface ResourceRoutesOptions {
   readonly config: { readonly config: Config };
   readonly registry: Registry;
   readonly writer: Writer;
+  readonly sessions: LiveSessions;
 }
 
-type Query = Readonly<Record<string, unknown>>;
-interface Asked { Params: { id?: string }; Querystring: Query }
-type Answer = readonly [status: number, body: unknown];
+type Params = Readonly<Record<string, string | undefined>>;
+interface Asked { Params: Params; Querystring: Query }
 type Request = FastifyRequest<Asked>;
-type Answerer = (row: ResourceRow, request: Request, options: ResourceRoutesOptions) => Promise<Answer>;
+
+/** One request for one resource, or for all of a kind. */
+interface Call {
+  readonly row: ResourceRow;
+  readonly request: Request;
+  readonly reply: FastifyReply;
+  /** Of the path; empty: the whole kind is meant. */
+  readonly id: string;
+}
 
 export function addResourceRoutes(
   server: FastifyInstance, prefix: string, row: ResourceRow, options: ResourceRoutesOptions,
 ): void {
+  const routes = new ResourceRoutes(options);
   for (const method of methods) {
     for (const url of [`${prefix}/${row.path}`, `${prefix}/${row.path}/:id`]) {
       server.route<Asked>({
         method, url,
         handler: async (request, reply) => {
-          const [status, body] = await answer(row, method, request, options);
-          return reply.code(status).send(body);
+          const id = idIn(row, request.params, request.params['id'] ?? '');
+          return routes.answer(method, { row, request, reply, id });
         },
       });
     }
   }
+  server.patch<Asked>(`${prefix}/${row.path}/:id/*`, async (request, reply) => {
+    const path = (request.params['*'] ?? '').split('/');
+    return routes.patch({ row, request, reply, id: idIn(row, request.params, request.params['id'] ?? '') }, path);
+  });
 }
 
-const answerers: Readonly<Partial<Record<Method, Answerer>>> = {
-  GET: get, PUT: put, POST: post, DELETE: remove,
-};
+class ResourceRoutes {
+  readonly #options: ResourceRoutesOptions;
 
-function answer(
-  row: ResourceRow, method: Method, request: Request, options: ResourceRoutesOptions,
-): Promise<Answer> {
-  const answerer = row.methods.includes(method) ? answerers[method] : undefined;
-  if (answerer === undefined) throw refuse(405, `not supported \`${method}\` method for ${row.singular}`);
-  return answerer(row, request, options);
-}
-
-async function get(row: ResourceRow, request: Request, options: ResourceRoutesOptions): Promise<Answer> {
-  const resources = options.config.config.resources[row.kind];
-  const { id } = request.params;
-  if (id === undefined) return [200, list(row, [...resources.values()], request.query, options.registry)];
-  const resource = resources.get(id);
-  if (resource === undefined) throw notFound;
-  return [200, { ...show(row, resource, options.registry), ...indexes(resource) }];
-}
-
-async function put(row: ResourceRow, request: Request, options: ResourceRoutesOptions): Promise<Answer> {
-  const body = bodyOf(request);
-  const id = request.params.id ?? givenId(body);
-  if (id === '') throw refusalText(row.missingId, ['id'], 'nothing');
-  const { created, resource } = await options.writer.put(row, id, body);
-  return [created ? 201 : 200, show(row, resource, options.registry)];
-}
-
-async function post(row: ResourceRow, request: Request, options: ResourceRoutesOptions): Promise<Answer> {
-  const body = bodyOf(request);
-  if (request.params.id !== undefined || givenId(body) !== '') {
-    throw refusalText(`wrong ${row.singular} id, do not need it`, ['id']);
+  constructor(options: ResourceRoutesOptions) {
+    this.#options = options;
   }
-  const { resource } = await options.writer.post(row, body);
-  return [201, show(row, resource, options.registry)];
-}
 
-async function remove(row: ResourceRow, request: Request, options: ResourceRoutesOptions): Promise<Answer> {
-  const { id } = request.params;
-  if (id === undefined) throw refusalText(row.missingId, ['id'], 'nothing');
-  await options.writer.delete(row, id, request.query['force'] === 'true');
-  return [200, { deleted: '1', key: keyOf(row, id) }];
+  answer(method: Method, call: Call): Promise<FastifyReply> {
+    if (!call.row.methods.includes(method)) {
+      throw refuse(405, `not supported \`${method}\` method for ${call.row.singular}`);
+    }
+    switch (method) {
+      case 'GET': return this.get(call);
+      case 'PUT': return this.put(call);
+      case 'POST': return this.post(call);
+      case 'PATCH': return this.patch(call, []);
+      case 'DELETE': return this.delete(call);
+    }
+  }
+
+  async get({ row, request, reply, id }: Call): Promise<FastifyReply> {
+    const { config: { config }, registry } = this.#options;
+    const resources = config.resources[row.kind];
+    if (id === '') {
+      const outer = outerIn(row, request.params);
+      const mine = [...resources.values()].filter((each) => each.id.startsWith(outer));
+      const { total, page } = select(mine, request.query);
+      return reply.send({ total, list: page.map((each) => showWhole(row, each, registry)) });
+    }
+    const resource = resources.get(id);
+    if (resource === undefined) throw notFound;
+    return reply.header('etag', etagOf(resource)).send(showWhole(row, resource, registry));
+  }
+
+  async put(call: Call): Promise<FastifyReply> {
+    const { row, request } = call;
+    const body = bodyOf(request);
+    const id = call.id === '' ? idIn(row, request.params, givenId(row, body)) : call.id;
+    if (id === '') throw refusalText(row.missingId, ['id'], 'nothing');
+    if (call.id !== '' && givenId(row, body) !== '' && givenId(row, body) !== ownPart(id)) {
+      throw refusalText(`wrong ${row.singular} id`, [row.idMember], givenId(row, body));
+    }
+    return this.#write(call, { row, id, make: () => withoutGivenId(row, body), ...changeConditions(request) });
+  }
+
+  async post(call: Call): Promise<FastifyReply> {
+    const { row, request } = call;
+    const body = bodyOf(request);
+    if (call.id !== '' || givenId(row, body) !== '') {
+      throw refusalText(`wrong ${row.singular} id, do not need it`, ['id']);
+    }
+    const options = writeOptions(request);
+    const { expiresAt } = changeConditions(request);
+    const more = expiresAt === undefined ? {} : { expiresAt };
+    return this.#answer(call, options, await this.#options.writer.create(row, body, options, more));
+  }
+
+  /** The whole, or what stands at a path in it. */
+  async patch(call: Call, path: readonly string[]): Promise<FastifyReply> {
+    const { row, request, id } = call;
+    if (!row.methods.includes('PATCH')) throw refuse(405, `not supported \`PATCH\` method for ${row.singular}`);
+    const body = bodyOf(request);
+    if (id === '') throw refusalText(row.missingId, ['id'], 'nothing');
+    const make = (old: Value | undefined): unknown => {
+      if (old === undefined) throw notFound;
+      return path.length === 0 ? withoutGivenId(row, mergePatch(old, body)) : replaceAt(old, path, body);
+    };
+    return this.#write(call, { row, id, make, keepsEnd: true, ...changeConditions(request) });
+  }
+
+  async delete(call: Call): Promise<FastifyReply> {
+    const { row, request, id } = call;
+    if (id === '') throw refusalText(row.missingId, ['id'], 'nothing');
+    const options = writeOptions(request);
+    const change = { row, id, make: () => undefined, ...changeConditions(request) };
+    const result = await this.#options.writer.write([change], options);
+    if (options.dryRun === true) return call.reply.send(await showDryRun(result, this.#options));
+    return call.reply.send({ deleted: '1', key: keyOf(row, id) });
+  }
+
+  async #write(call: Call, change: Change): Promise<FastifyReply> {
+    const options = writeOptions(call.request);
+    return this.#answer(call, options, await this.#options.writer.write([change], options));
+  }
+
+  async #answer({ row, request, reply }: Call, options: WriteOptions, result: Result): Promise<FastifyReply> {
+    if (options.dryRun === true) return reply.send(await showDryRun(result, this.#options));
+    const { outcome, resource } = result.outcomes[0] as Outcome & { readonly resource: Resource };
+    const created = outcome === 'created' || request.method === 'POST';
+    return reply.code(created ? 201 : 200).header('etag', etagOf(resource)).send(show(row, resource, this.#options.registry));
+  }
 }
 
 function bodyOf({ body }: FastifyRequest): unknown {
@@ -89,48 +153,13 @@ function bodyOf({ body }: FastifyRequest): unknown {
   return value;
 }
 
-function givenId(body: unknown): string {
-  return typeof body === 'object' && body !== null ? idText((body as { id?: unknown }).id) : '';
+function ownPart(id: string): string {
+  return id.slice(id.lastIndexOf('/') + 1);
 }
 
-function keyOf(row: ResourceRow, id: string): string {
-  return `/apisix/${row.path}/${id}`;
-}
-
-function show(row: ResourceRow, resource: Resource, registry: Registry): Record<string, unknown> {
-  const { id, value, createTime, updateTime } = resource;
-  return {
-    key: keyOf(row, id),
-    value: {
-      ...withoutSecrets(row.kind, id, value, registry), id,
-      ...(createTime === undefined ? {} : { create_time: createTime }),
-      ...(updateTime === undefined ? {} : { update_time: updateTime }),
-    },
-  };
-}
-
-function indexes({ createdIndex, modifiedIndex }: Resource): Record<string, number> {
-  return { createdIndex, modifiedIndex };
-}
-
-function list(
-  row: ResourceRow, resources: readonly Resource[], query: Query, registry: Registry,
-): unknown {
-  // Those of the file count for themselves, so they come last.
-  const ordered = resources.toSorted((a, b) =>
-    Number(a.origin === 'file') - Number(b.origin === 'file') || a.createdIndex - b.createdIndex);
-  return {
-    total: resources.length,
-    list: page(ordered, query).map((each) => ({ ...show(row, each, registry), ...indexes(each) })),
-  };
-}
-
-// The reference pages only when both are numbers.
-function page(all: readonly Resource[], query: Query): readonly Resource[] {
-  const [number, size] = [query['page'], query['page_size']].map(
-    (text) => (typeof text === 'string' && /^-?\d{1,9}$/.test(text) ? Number(text) : Number.NaN));
-  if (number === undefined || size === undefined || Number.isNaN(number) || Number.isNaN(size)) return all;
-  if (size < 10 || size > 500) throw new Refusal(400, 'page_size must be between 10 and 500');
-  const first = (Math.max(1, number) - 1) * size;
-  return all.slice(first, first + size);
+// The path says it in full; the checks would take a part of it for another id.
+function withoutGivenId(row: ResourceRow, body: unknown): unknown {
+  if (row.idMember !== 'id' || !row.path.includes(':') || typeof body !== 'object' || body === null) return body;
+  const { id: _id, ...rest } = body as Value;
+  return rest;
 }

@@ -9,7 +9,10 @@ import type { Config, Store } from '../core/config/source.ts';
 import { ProxyError } from '../core/errors.ts';
 import type { Logger } from '../core/log.ts';
 import type { Plane } from '../core/plane.ts';
+import { addConfigRoutes } from './config-routes.ts';
+import { sessionsByRoute, type LiveSessions } from './dry-run.ts';
 import { Guard, type Access } from './guard.ts';
+import { addHistoryRoutes } from './history-routes.ts';
 import type { AdminKeys } from './keys.ts';
 import { addPages, healthPaths, metricsPaths } from './pages.ts';
 import { refuse, Refusal } from './refusal.ts';
@@ -59,6 +62,7 @@ export async function createAdmin(options: AdminOptions): Promise<AdminServer> {
   const { address, port, body_limit_bytes: bodyLimit } = options.settings;
   const guard = new Guard(options.keys, accessOf);
   const writer = new Writer(options);
+  const sessions: LiveSessions = async () => sessionsByRoute(await options.plane.metrics());
   const server = fastify({
     bodyLimit, logger: false, requestTimeout: 30_000,
     // The longest URL that Node takes; a long id is then told that it is wrong.
@@ -75,8 +79,10 @@ export async function createAdmin(options: AdminOptions): Promise<AdminServer> {
   addPages(server, { plane: options.plane, ready: options.ready ?? (() => null) });
   for (const prefix of prefixes) {
     addSchemaRoutes(server, prefix, options.registry, options.plane);
+    addConfigRoutes(server, prefix, { ...options, writer, sessions });
+    addHistoryRoutes(server, prefix, { ...options, writer, sessions });
     for (const row of resourceRows) {
-      addResourceRoutes(server, prefix, row, { config: options.config, registry: options.registry, writer });
+      addResourceRoutes(server, prefix, row, { config: options.config, registry: options.registry, writer, sessions });
     }
   }
   server.server.maxConnections = 1000;
@@ -148,7 +154,7 @@ function missingText(url: string): string {
   const prefix = prefixes.find((each) => path.startsWith(`${each}/`));
   if (prefix === undefined) return '404 Route Not Found';
   const [name = ''] = path.slice(prefix.length + 1).split('/');
-  const known = ['plugins', 'schema', ...resourceRows.map((row) => row.path)].includes(name);
+  const known = ['plugins', 'schema', 'configs', 'history', ...resourceRows.map((row) => row.path.split('/')[0])].includes(name);
   return known ? 'not found' : `Unsupported resource type: ${name.slice(0, 64)}`;
 }
 

@@ -1,12 +1,14 @@
-// Changes of resources, one after another: checked, made durable, run by every worker, then answered. What
+// Changes of resources, one after another: checked together, made durable, run by every worker, then answered. What
 // the workers cannot run although it passed the checks is taken back.
 import { checkResource, checkUnused, type References } from '../core/config/check.ts';
+import { routesOf, usersOf, type Refers } from '../core/config/graph.ts';
 import type { Kind, Resource, Value } from '../core/config/resource.ts';
-import type { Config, Store } from '../core/config/source.ts';
-import type { Plane, Rejection } from '../core/plane.ts';
+import type { Config, Store, Write } from '../core/config/source.ts';
 import { ProxyError } from '../core/errors.ts';
 import type { Logger } from '../core/log.ts';
-import { notFound, refusalOf, refusalText, refuse } from './refusal.ts';
+import type { Plane, Rejection } from '../core/plane.ts';
+import { nest, type Problem } from '../core/schema.ts';
+import { notFound, refusalOf, refusalText, refuse, Refusal } from './refusal.ts';
 import type { Registry } from './registry.ts';
 import type { ResourceRow } from './resources.ts';
 import { withSecretsKept } from './secrets.ts';
@@ -20,9 +22,52 @@ export interface WriterOptions {
   readonly log: Logger;
 }
 
-export interface Put { readonly created: boolean; readonly resource: Resource }
+/** What somebody asks for, for one resource. */
+export interface Change {
+  readonly row: ResourceRow;
+  readonly id: string;
+  /** Makes the new value of the old one; undefined deletes. */
+  readonly make: (old: Value | undefined) => unknown;
+  /** Its modifiedIndex must be that one; 0: it must not exist; -1: it must exist. */
+  readonly revision?: number;
+  /** Unix seconds. Absent: it stays, unless `keepsEnd` says otherwise. */
+  readonly expiresAt?: number;
+  /** Without `expiresAt` the end that it has stays. */
+  readonly keepsEnd?: boolean;
+}
+
+export interface WriteOptions {
+  /** Only said what would happen. */
+  readonly dryRun?: boolean;
+  /** Deletes what others use. */
+  readonly force?: boolean;
+  /** The whole configuration's revision must be that one. */
+  readonly revision?: number;
+}
+
+export interface Outcome {
+  readonly row: ResourceRow;
+  readonly id: string;
+  readonly outcome: 'created' | 'replaced' | 'deleted';
+  /** As it is now, or would be; of a deleted one null. */
+  readonly resource: Resource | null;
+}
+
+export interface Result {
+  readonly outcomes: readonly Outcome[];
+  readonly revision: number;
+  /** Stream routes that it concerns. */
+  readonly routes: readonly string[];
+}
 
 interface Known { readonly config: Config | null; readonly rejections: readonly Rejection[] }
+
+/** A change that was checked. */
+interface Planned {
+  readonly change: Change;
+  readonly old: Resource | undefined;
+  readonly value: Value | null;
+}
 
 export class Writer {
   readonly #options: WriterOptions;
@@ -34,18 +79,19 @@ export class Writer {
     this.#options = options;
   }
 
-  /** Rejects with a Refusal, or STORE_FAILED. Nothing is changed then. */
-  put(row: ResourceRow, id: string, sent: unknown): Promise<Put> {
-    return this.#inTurn(() => this.#put(row, id, sent));
+  /** All of them or none. Rejects with a Refusal, or STORE_FAILED. */
+  write(changes: readonly Change[], options: WriteOptions = {}): Promise<Result> {
+    return this.#inTurn(() => this.#write(changes, options));
   }
 
-  /** Under an id of its own. */
-  post(row: ResourceRow, sent: unknown): Promise<Put> {
-    return this.#inTurn(() => this.#put(row, this.#freeId(row.kind), sent));
+  /** One resource under an id of its own. */
+  create(row: ResourceRow, sent: unknown, options: WriteOptions, more: Partial<Change> = {}): Promise<Result> {
+    return this.#inTurn(() => this.#write([{ ...more, row, id: this.#freeId(row.kind), make: () => sent }], options));
   }
 
-  delete(row: ResourceRow, id: string, force: boolean): Promise<void> {
-    return this.#inTurn(() => this.#delete(row, id, force));
+  /** Everything that can be wrong with the changes; nothing is written. */
+  check(changes: readonly Change[]): Problem[] {
+    return this.#problems(changes.map((change) => this.#plan(change)), false);
   }
 
   /** Resolves when nothing is under way. */
@@ -59,56 +105,108 @@ export class Writer {
     return result;
   }
 
-  async #put(row: ResourceRow, id: string, sent: unknown): Promise<Put> {
-    const { store, registry } = this.#options;
-    this.#refuseFile(row, id);
-    const old = store.get(row.kind, id)?.value;
-    const value = this.#checked(row, id, sent, old, registry);
-    await this.#learnRejections();
-    const written = await store.put(row.kind, id, value);
-    if (written.outcome === 'conflict') throw refuse(409, 'the resource changed at the same time');
-    const refused = await this.#apply(row, id);
-    if (refused === undefined) {
-      this.#tell(written.outcome, row.kind, id);
-      return { created: written.outcome === 'created', resource: written.resource };
-    }
-    await this.#takeBack(row.kind, id, old);
-    throw refusalText(refused.text, [], '');
-  }
-
-  #checked(row: ResourceRow, id: string, sent: unknown, old: Value | undefined, registry: Registry): Value {
-    const early = row.checkId?.(id, registry) ?? null;
-    if (early !== null) throw early;
-    const isObject = typeof sent === 'object' && sent !== null && !Array.isArray(sent);
-    const whole = isObject ? withSecretsKept(row.kind, id, sent as Value, old, registry) : sent;
-    const refusal = refusalOf(checkResource(row.kind, id, whole, this.#references()));
+  async #write(changes: readonly Change[], { dryRun = false, force = false, revision }: WriteOptions): Promise<Result> {
+    const { store } = this.#options;
+    if (revision !== undefined && revision !== store.config.revision) throw changedMeanwhile(store.config.revision);
+    const planned = this.#withDependents(changes.map((change) => this.#plan(change)));
+    for (const each of planned) this.#admit(each);
+    const refusal = refusalOf(this.#problems(planned, force));
     if (refusal !== null) throw refusal;
-    const { id: _id, ...value } = whole as Value;
-    return value;
+    const concerned = planned.map(({ change }) => ({ kind: change.row.kind, id: change.id }));
+    const before = routesOf(this.#options.config.config, concerned, this.#refers);
+    if (dryRun) return this.#foreseen(planned, before);
+    await this.#learnRejections();
+    const done = await store.write(planned.map(writeOf));
+    // Another process on the same store was faster.
+    if (done.outcome === 'conflict') throw changedMeanwhile(done.resource?.modifiedIndex ?? 0);
+    const refused = await this.#apply(concerned);
+    if (refused !== undefined) {
+      await this.#takeBack(planned);
+      throw refusalText(refused.text, [], '');
+    }
+    const outcomes = planned.map((each): Outcome => ({
+      row: each.change.row, id: each.change.id, outcome: outcomeOf(each),
+      resource: store.get(each.change.row.kind, each.change.id) ?? null,
+    }));
+    for (const { row, id, outcome } of outcomes) {
+      this.#options.log.info({ kind: row.kind, id, revision: done.revision }, `${outcome} by the Admin API`);
+    }
+    const routes = new Set([...before, ...routesOf(this.#options.config.config, concerned, this.#refers)]);
+    return { outcomes, revision: done.revision, routes: [...routes] };
   }
 
-  async #delete({ kind, ...row }: ResourceRow, id: string, force: boolean): Promise<void> {
-    this.#refuseFile({ kind, ...row }, id);
-    const old = this.#options.store.get(kind, id);
-    if (old === undefined) throw notFound;
-    const routes = this.#options.config.config.resources.stream_routes;
-    const users = [...routes].map(([routeId, { value }]) => [routeId, value] as const);
-    const used = force ? null : refusalOf(checkUnused(kind, id, users));
-    if (used !== null) throw used;
-    await this.#options.store.delete(kind, id);
-    await this.#apply({ kind, ...row }, id);
-    this.#tell('deleted', kind, id);
+  #plan(change: Change): Planned {
+    const { row, id } = change;
+    const early = row.checkId?.(id, this.#options.registry) ?? null;
+    if (early !== null) throw early;
+    const old = this.#options.store.get(row.kind, id);
+    const sent = change.make(old?.value);
+    if (sent === undefined) return { change, old, value: null };
+    // Only nothing at all deletes: a body that is `null` is a wrong value like any other.
+    if (typeof sent !== 'object' || sent === null || Array.isArray(sent)) {
+      throw refusalOf(checkResource(row.kind, id, sent, this.#options.references))!;
+    }
+    return { change, old, value: withSecretsKept(row.kind, id, sent as Value, old?.value, this.#options.registry) };
   }
 
-  #tell(outcome: string, kind: Kind, id: string): void {
-    const { log, store } = this.#options;
-    log.info({ kind, id, revision: store.config.revision }, `${outcome} by the Admin API`);
+  /** What goes with a resource that is deleted. */
+  #withDependents(planned: readonly Planned[]): readonly Planned[] {
+    const more = planned.filter(({ change, value }) => value === null && change.row.kind === 'consumers')
+      .flatMap(({ change }) => this.#options.store.list('credentials').filter(({ id }) => id.startsWith(`${change.id}/`)));
+    const credentials = more.map((old): Planned => ({
+      change: { row: { ...planned[0]!.change.row, kind: 'credentials' }, id: old.id, make: () => undefined }, old, value: null,
+    }));
+    return [...planned, ...credentials];
   }
 
-  #refuseFile({ kind, singular }: ResourceRow, id: string): void {
-    if (this.#options.config.config.resources[kind].get(id)?.origin !== 'file') return;
-    const why = 'stands in the resources file; it is read-only here, change it there';
-    throw refuse(409, `${singular} ${id} ${why}`);
+  /** Throws when it is not ours to change, or not what the caller saw. */
+  #admit({ change, old, value }: Planned): void {
+    const { row, id, revision } = change;
+    if (this.#options.config.config.resources[row.kind].get(id)?.origin === 'file') {
+      throw refuse(409, `${row.singular} ${id} stands in the resources file; it is read-only here, change it there`);
+    }
+    if (value === null && old === undefined) throw notFound;
+    if (revision === undefined || (revision === -1 ? old !== undefined : revision === (old?.modifiedIndex ?? 0))) return;
+    throw changedMeanwhile(old?.modifiedIndex ?? 0);
+  }
+
+  #problems(planned: readonly Planned[], force: boolean): Problem[] {
+    const preview = this.#preview(planned);
+    const references = this.#referencesIn(preview);
+    return planned.flatMap(({ change, value }) => {
+      const { row: { kind }, id } = change;
+      const problems = value !== null ? checkResource(kind, id, value, references)
+        : force ? [] : checkUnused(kind, id, usersOf(preview, kind, id, this.#refers));
+      // Of several, it must be said which one is meant.
+      return planned.length === 1 || value === null ? problems : nest([kind, id], problems);
+    });
+  }
+
+  /** The configuration as it would be. */
+  #preview(planned: readonly Planned[]): Config {
+    const { config } = this.#options.config;
+    const resources = { ...config.resources };
+    for (const { change, old, value } of planned) {
+      const { row: { kind }, id } = change;
+      const map = new Map(resources[kind]);
+      if (value === null) map.delete(id);
+      else map.set(id, foreseen(kind, id, value, old));
+      resources[kind] = map;
+    }
+    return { revision: config.revision + 1, resources };
+  }
+
+  #foreseen(planned: readonly Planned[], before: readonly string[]): Result {
+    const preview = this.#preview(planned);
+    const concerned = planned.map(({ change }) => ({ kind: change.row.kind, id: change.id }));
+    return {
+      outcomes: planned.map((each) => ({
+        row: each.change.row, id: each.change.id, outcome: outcomeOf(each),
+        resource: each.value === null ? null : foreseen(each.change.row.kind, each.change.id, withoutId(each.value), each.old),
+      })),
+      revision: this.#options.store.config.revision,
+      routes: [...new Set([...before, ...routesOf(preview, concerned, this.#refers)])],
+    };
   }
 
   // Two resources that were wrong before are no reason to refuse a third one.
@@ -120,13 +218,13 @@ export class Writer {
   }
 
   /** Returns what the write broke. */
-  async #apply({ kind }: ResourceRow, id: string): Promise<Rejection | undefined> {
+  async #apply(concerned: readonly { readonly kind: Kind; readonly id: string }[]): Promise<Rejection | undefined> {
     const before = this.#known.rejections;
     const { config } = this.#options.config;
     const rejections = await this.#run(config);
     this.#known = { config, rejections };
     const known = new Set(before.map(nameOf));
-    return rejections.find((each) => each.kind === kind && each.id === id)
+    return rejections.find((each) => concerned.some(({ kind, id }) => each.kind === kind && each.id === id))
       ?? rejections.find((each) => !known.has(nameOf(each)));
   }
 
@@ -140,13 +238,17 @@ export class Writer {
     }
   }
 
-  async #takeBack(kind: Kind, id: string, old: Value | undefined): Promise<void> {
+  async #takeBack(planned: readonly Planned[]): Promise<void> {
     const { store, log, config } = this.#options;
-    if (old === undefined) await store.delete(kind, id);
-    else await store.put(kind, id, old);
+    await store.write(planned.map(({ change, old }): Write => ({
+      kind: change.row.kind, id: change.id, value: old?.value ?? null,
+      ...(old?.expiresAt === undefined ? {} : { expiresAt: old.expiresAt }),
+    })));
     const rejections = await this.#run(config.config);
     this.#known = { config: config.config, rejections };
-    log.warn({ code: 'CONFIG_INVALID', kind, id }, 'a change that the workers refused was taken back');
+    for (const { change: { row, id } } of planned) {
+      log.warn({ code: 'CONFIG_INVALID', kind: row.kind, id }, 'a change that the workers refused was taken back');
+    }
   }
 
   // The form of the reference: the revision that the write makes, in 20 digits.
@@ -158,13 +260,45 @@ export class Writer {
     }
   }
 
-  #references(): References {
-    const { references, config } = this.#options;
+  readonly #refers: Refers = (plugin, conf) => this.#options.references.refers?.(plugin, conf) ?? [];
+
+  #referencesIn(config: Config): References {
     return {
-      ...references,
-      resource: (kind, id) => config.config.resources[kind].get(id)?.value,
+      ...this.#options.references,
+      resource: (kind, id) => config.resources[kind].get(id)?.value,
+      globalRuleOf: (plugin, except) => [...config.resources.global_rules.values()].find(({ id, value }) =>
+        id !== except && Object.hasOwn((value['plugins'] ?? {}) as object, plugin))?.id,
     };
   }
+}
+
+function writeOf({ change, old, value }: Planned): Write {
+  const { row: { kind }, id, expiresAt = change.keepsEnd === true ? old?.expiresAt : undefined } = change;
+  return {
+    kind, id, value: value === null ? null : withoutId(value), revision: old?.modifiedIndex ?? 0,
+    ...(expiresAt === undefined ? {} : { expiresAt }),
+  };
+}
+
+function withoutId({ id: _id, ...value }: Value): Value {
+  return value;
+}
+
+function outcomeOf({ old, value }: Planned): Outcome['outcome'] {
+  return value === null ? 'deleted' : old === undefined ? 'created' : 'replaced';
+}
+
+function foreseen(kind: Kind, id: string, value: Value, old: Resource | undefined): Resource {
+  return {
+    kind, id, value, origin: 'store', createdIndex: old?.createdIndex ?? 0, modifiedIndex: old?.modifiedIndex ?? 0,
+  };
+}
+
+/** The caller's picture of it is old: 412, as for a condition that does not hold. */
+function changedMeanwhile(revision: number): Refusal {
+  return new Refusal(412, {
+    error_msg: revision === 0 ? 'the resource does not exist' : `the resource was changed meanwhile, its ETag is "${revision}"`,
+  });
 }
 
 function nameOf({ kind, id, text }: Rejection): string {

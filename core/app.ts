@@ -3,6 +3,7 @@ import 'reflect-metadata';
 import { container as rootContainer, instanceCachingFactory, type DependencyContainer } from 'tsyringe';
 import { availableParallelism } from 'node:os';
 import { effectiveRoute } from './config/effective.ts';
+import { Expiry } from './config/expiry.ts';
 import { FileSource, type ConfigEvent } from './config/file.ts';
 import { MergedConfig } from './config/merged.ts';
 import type { StreamRouteValue } from './config/schemas/stream-route.ts';
@@ -99,6 +100,9 @@ export async function startApp(options: AppOptions): Promise<App> {
     if (file !== null) closers.push(() => file.close());
     const config = merged = new MergedConfig(store, file ?? nothing, report);
     closers.push(() => config.close());
+
+    const expiry = new Expiry(store, log);
+    closers.push(() => expiry.close());
 
     const plane = container.resolve(PLANE);
     let running = true;

@@ -15,6 +15,8 @@ export interface Plugin<Conf = any> {
   readonly metadataSchema?: JsonSchema;
   /** What the schema cannot say. Called when configuration is written and again before `setup`. */
   check?(conf: Conf, context: CheckContext): readonly string[];
+  /** Resources that a configuration names, so that they are not deleted while they are needed. */
+  refers?(conf: Conf): readonly { readonly kind: 'upstreams'; readonly id: string }[];
   /** Runs once per configured place and configuration: compile here, hooks only run. */
   setup(conf: Conf, context: PluginContext): Hooks;
 }

@@ -13,6 +13,7 @@ export function referencesOf(registry: Registry, config?: () => Config): Referen
     checkMetadata: (name, conf) => registry.checkMetadata(name, conf),
     checkProtocol: (name, conf) => registry.checkProtocol(name, conf),
     checkExpression: (expression) => registry.checkExpression(expression),
+    refers: (plugin, conf) => registry.plugins.get(plugin)?.value.refers?.(conf) ?? [],
     ...(config === undefined ? {} : {
       resource: (kind, id): Value | undefined => config().resources[kind].get(id)?.value,
       globalRuleOf: (plugin, except): string | undefined => [...config().resources.global_rules.values()].find(

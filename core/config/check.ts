@@ -5,6 +5,7 @@ import {
   compileSchema, isAddressOrCidr, isForbiddenName, nest, problem, type At, type Problem, type Validator,
 } from '../schema.ts';
 import { cut, show } from '../problem.ts';
+import type { User } from './graph.ts';
 import { kindNames, kinds, type Kind, type Value } from './resource.ts';
 
 /** What the checks must know of plugins, protocols and other resources; the composition root fills it in. */
@@ -21,6 +22,8 @@ export interface References {
   checkExpression(expression: unknown): readonly Problem[];
   /** Another resource as it will be after the write. Absent: references to resources are not checked. */
   resource?(kind: Kind, id: string): Value | undefined;
+  /** Resources that a plugin's configuration names. */
+  refers?(plugin: string, conf: Value): readonly { readonly kind: Kind; readonly id: string }[];
   /** Which global rule, other than this one, has the plugin. Absent: not checked. */
   globalRuleOf?(plugin: string, except: string): string | undefined;
 }
@@ -47,21 +50,17 @@ export function checkId(kind: Kind, id: unknown): Problem[] {
   return nest(['id'], idShapes[kind](id));
 }
 
-/** Who still uses a resource that is about to be deleted; texts as in the reference. */
-export function checkUnused(kind: Kind, id: string, routes: Iterable<readonly [string, Value]>): Problem[] {
-  for (const [routeId, route] of routes) {
-    const superior = protocolOf(route)?.['superior_id'];
-    if (kind === 'stream_routes' && superior !== undefined && idText(superior) === id) {
-      return [problem([], 'an unused route', 'a used one',
-        `can not delete this stream route directly, stream route [${routeId}] `
-        + 'is still using it as superior_id')];
-    }
-    if (kind === 'upstreams' && route['upstream_id'] !== undefined && idText(route['upstream_id']) === id) {
-      return [problem([], 'an unused upstream', 'a used one',
-        `can not delete this upstream, stream_route [${routeId}] is still using it now`)];
-    }
-  }
-  return [];
+/** Why a resource may not be deleted: who still names it. Texts of the reference, where it has them. */
+export function checkUnused(kind: Kind, id: string, users: readonly User[]): Problem[] {
+  const [user] = users.filter((each) => !(kind === 'consumers' && each.kind === 'credentials'));
+  if (user === undefined) return [];
+  const name = kinds[kind].singular;
+  const place = `${kinds[user.kind].schemaName} [${user.id}]`;
+  const text = kind === 'stream_routes'
+    ? `can not delete this stream route directly, stream route [${user.id}] is still using it as superior_id`
+    : `can not delete this ${name}${kind === 'services' ? ' directly' : ''}, `
+      + `${user.byPlugin ? 'plugin in ' : ''}${place} is still using it now`;
+  return [problem([], `an unused ${name}`, 'a used one', text)];
 }
 
 /** References to other resources only: what a file reports as a warning, because the other may come later. */

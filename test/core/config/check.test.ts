@@ -1,6 +1,8 @@
 import { expect, test } from 'vitest';
 import { checkResource, checkUnused } from '../../../core/config/check.ts';
-import type { Kind } from '../../../core/config/resource.ts';
+import { routesOf, usersOf, type Refers } from '../../../core/config/graph.ts';
+import type { Kind, Resource, Value } from '../../../core/config/resource.ts';
+import { emptyConfig } from '../../../core/config/source.ts';
 import { knownThings } from './references.ts';
 
 const nodes = { '127.0.0.1:6379': 1 };
@@ -202,9 +204,30 @@ test('plugin metadata is checked by its plugin', () => {
 });
 
 test('a resource that others use is not to be deleted', () => {
-  const routes = new Map([['2', { upstream_id: 'u1', protocol: { name: 'redis', superior_id: 5 } }]]);
-  expect(checkUnused('upstreams', 'u1', routes)[0]?.text).toBe('can not delete this upstream, stream_route [2] is still using it now');
-  expect(checkUnused('stream_routes', '5', routes)[0]?.text)
+  const config = emptyConfig();
+  const add = (kind: Kind, id: string, value: Value): void => {
+    (config.resources[kind] as Map<string, Resource>).set(
+      id, { kind, id, value, origin: 'store', createdIndex: 1, modifiedIndex: 1 });
+  };
+  add('stream_routes', '2', {
+    upstream_id: 'u1', service_id: 's', plugin_config_id: 'p', protocol: { name: 'redis', superior_id: 5 },
+  });
+  add('services', 's', { upstream: { tls: { client_cert_id: 'c' } }, plugins: { split: { to: 'u3' }, x: { key: '$secret://env/e/name' } } });
+  add('credentials', 'jack/1', { plugins: {} });
+  const refers: Refers = (plugin, conf) => (plugin === 'split' ? [{ kind: 'upstreams', id: String(conf['to']) }] : []);
+  const why = (kind: Kind, id: string): string | undefined => checkUnused(kind, id, usersOf(config, kind, id, refers))[0]?.text;
+  expect(why('upstreams', 'u1')).toBe('can not delete this upstream, stream_route [2] is still using it now');
+  expect(why('upstreams', 'u3')).toBe('can not delete this upstream, plugin in service [s] is still using it now');
+  expect(why('services', 's')).toBe('can not delete this service directly, stream_route [2] is still using it now');
+  expect(why('plugin_configs', 'p')).toBe('can not delete this plugin config, stream_route [2] is still using it now');
+  expect(why('ssls', 'c')).toBe('can not delete this ssl, service [s] is still using it now');
+  expect(why('secrets', 'env/e')).toBe('can not delete this secret, service [s] is still using it now');
+  expect(why('stream_routes', '5'))
     .toBe('can not delete this stream route directly, stream route [2] is still using it as superior_id');
-  expect(checkUnused('upstreams', 'u2', routes)).toEqual([]);
+  expect(why('upstreams', 'u2')).toBeUndefined();
+  // Its credentials go with it.
+  expect(why('consumers', 'jack')).toBeUndefined();
+  expect(routesOf(config, [{ kind: 'ssls', id: 'c' }], refers)).toEqual(['2']);
+  expect(routesOf(config, [{ kind: 'plugin_metadata', id: 'split' }], refers)).toEqual(['2']);
+  expect(routesOf(config, [{ kind: 'upstreams', id: 'u2' }], refers)).toEqual([]);
 });

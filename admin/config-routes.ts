@@ -1,0 +1,112 @@
+// The configuration as a whole: read, checked, changed in one piece.
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { idText } from '../core/config/check.ts';
+import type { References } from '../core/config/check.ts';
+import { isKind, kindNames, type Kind, type Value } from '../core/config/resource.ts';
+import { readResources } from '../core/config/resource-file.ts';
+import { emptyConfig, type Config } from '../core/config/source.ts';
+import { nearest } from '../core/problem.ts';
+import { writeOptions } from './conditions.ts';
+import { showDryRun, type LiveSessions } from './dry-run.ts';
+import { parseBody } from './json-body.ts';
+import { Refusal, refusalText, refuse, type ListedProblem } from './refusal.ts';
+import type { Registry } from './registry.ts';
+import { keyOf, resourceRows, type ResourceRow } from './resources.ts';
+import { withoutSecrets } from './secrets.ts';
+import type { Change, Writer } from './writer.ts';
+
+export interface ConfigRoutesOptions {
+  readonly config: { readonly config: Config };
+  readonly registry: Registry;
+  readonly references: References;
+  readonly writer: Writer;
+  readonly sessions: LiveSessions;
+}
+
+const mostChanges = 1000;
+
+export function addConfigRoutes(server: FastifyInstance, prefix: string, options: ConfigRoutesOptions): void {
+  const { config, registry, references, writer } = options;
+  server.get(`${prefix}/configs`, async (_request, reply) =>
+    reply.header('etag', `"${config.config.revision}"`).send(whole(config.config, registry)));
+  server.patch(`${prefix}/configs`, async (request) => {
+    const changes = changesIn(bodyOf(request));
+    const how = writeOptions(request);
+    const result = await writer.write(changes, how);
+    if (how.dryRun === true) return showDryRun(result, options);
+    return {
+      revision: result.revision,
+      changes: result.outcomes.map(({ row, id, outcome }) => ({ key: keyOf(row, id), outcome })),
+    };
+  });
+  server.post(`${prefix}/configs/validate`, async (request) => {
+    const { body } = request;
+    const text = Buffer.isBuffer(body) ? body.toString('utf8') : '';
+    if (text.trim() === '') throw refuse(400, 'invalid request body: empty request body');
+    const yaml = /yaml/.test(request.headers['content-type'] ?? '');
+    const problems = problemsIn(text, yaml ? 'yaml' : 'json', references);
+    if (problems.length > 0) throw new Refusal(400, { error_msg: 'Configuration validation failed', errors: problems });
+    return {};
+  });
+  server.post<{ Params: { kind: string } }>(`${prefix}/schema/validate/:kind`, async (request, reply) => {
+    const row = rowOf(request.params.kind);
+    const body = bodyOf(request);
+    const given = objectOf(body)[row.idMember];
+    const id = given === undefined ? 'checked' : idText(given);
+    const problems = writer.check([{ row, id: row.path.includes(':') ? `checked/${id}` : id, make: () => body }]);
+    if (problems.length > 0) {
+      throw new Refusal(400, {
+        error_msg: problems[0]!.message,
+        errors: problems.map(({ path, expected, got, message }) => ({ path, expected, got, message })),
+      });
+    }
+    return reply.send('');
+  });
+}
+
+/** Like a resources file, without secrets. */
+function whole(config: Config, registry: Registry): Record<string, unknown> {
+  return Object.fromEntries(kindNames.map((kind) => [kind, [...config.resources[kind].values()].map(({ id, value }) => (
+    { ...(kind === 'consumers' ? {} : { id }), ...withoutSecrets(kind, id, value, registry) }))]));
+}
+
+/** `{ kind: { id: value, other: null } }`: null deletes. */
+function changesIn(body: unknown): Change[] {
+  const changes: Change[] = [];
+  for (const [name, byId] of Object.entries(objectOf(body))) {
+    const row = rowOf(name);
+    for (const [id, value] of Object.entries(objectOf(byId))) {
+      changes.push({ row, id, make: () => (value === null ? undefined : value) });
+    }
+  }
+  if (changes.length === 0) throw refusalText('expected {"<kind>": {"<id>": value or null}}, got no change');
+  if (changes.length > mostChanges) throw refusalText(`expected at most ${mostChanges} changes at once, got ${changes.length}`);
+  return changes;
+}
+
+function problemsIn(text: string, format: 'yaml' | 'json', references: References): ListedProblem[] {
+  const reading = readResources(text, emptyConfig(), {
+    name: 'body', format, environment: {}, references: { ...references, resource: () => undefined },
+  });
+  return [...reading.problems, ...reading.warnings.filter(({ text: why }) => why.startsWith('failed to fetch'))].map(({ at, path, text: error }) => ({
+    resource_type: String(at[0] ?? ''), ...(typeof at[1] === 'number' ? { index: at[1] } : {}), path, error,
+  }));
+}
+
+function rowOf(name: string): ResourceRow {
+  const row = isKind(name) ? resourceRows.find(({ kind }) => kind === (name as Kind)) : undefined;
+  if (row !== undefined) return row;
+  const meant = nearest(name, kindNames);
+  throw refuse(400, `unknown kind ${JSON.stringify(name.slice(0, 64))}${meant === undefined ? '' : `, did you mean "${meant}"?`}`);
+}
+
+function bodyOf({ body }: FastifyRequest): unknown {
+  const value = Buffer.isBuffer(body) ? parseBody(body) : undefined;
+  if (value === undefined) throw refuse(400, 'missing configurations');
+  return value;
+}
+
+function objectOf(value: unknown): Value {
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Value;
+  throw refusalText('expected an object, got something else');
+}

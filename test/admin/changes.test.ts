@@ -1,0 +1,154 @@
+// Partial changes, conditions, ends, changes of several resources, and the way back.
+import { expect, test } from 'vitest';
+import { startProxy, type Proxy } from '../support/proxy.ts';
+import { startRedis } from '../support/redis-server.ts';
+
+const admin = '/apisix/admin';
+const nodes = { '127.0.0.1:6379': 1 };
+const upstream = { nodes };
+
+/** With headers, and what came back of them. */
+async function ask(
+  proxy: Proxy, method: string, path: string, body?: unknown, headers: Record<string, string> = {},
+): Promise<{ status: number; etag: string | null; body: any }> {
+  const response = await fetch(proxy.admin + admin + path, {
+    method, headers: { 'X-API-KEY': proxy.key, ...headers },
+    ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
+  });
+  const text = await response.text();
+  return { status: response.status, etag: response.headers.get('etag'), body: text === '' ? '' : JSON.parse(text) };
+}
+
+test('AA-17 PATCH adds a node, changes a weight, removes with null, and replaces at a sub-path', async () => {
+  await using proxy = await startProxy({ route: null });
+  await proxy.put(`${admin}/upstreams/1`, { nodes, desc: 'kept' });
+  const patch = async (path: string, body: unknown): Promise<unknown> => {
+    const { status, body: answer } = await ask(proxy, 'PATCH', `/upstreams/1${path}`, body);
+    expect([status, answer.value.desc]).toEqual([200, 'kept']);
+    return answer.value.nodes;
+  };
+  expect(await patch('', { nodes: { '127.0.0.1:7000': 2 } })).toEqual({ ...nodes, '127.0.0.1:7000': 2 });
+  expect(await patch('', { nodes: { '127.0.0.1:7000': 5 } })).toEqual({ ...nodes, '127.0.0.1:7000': 5 });
+  expect(await patch('', { nodes: { '127.0.0.1:7000': null } })).toEqual(nodes);
+  expect(await patch('/nodes', { '127.0.0.1:7001': 1 })).toEqual({ '127.0.0.1:7001': 1 });
+  const { body } = await ask(proxy, 'GET', '/upstreams/1');
+  expect(body.value.update_time).toBeGreaterThanOrEqual(body.value.create_time);
+});
+
+test('AA-18 PATCH replaces nodes as object by nodes as array, and back', async () => {
+  await using proxy = await startProxy({ route: null });
+  await proxy.put(`${admin}/upstreams/1`, upstream);
+  const list = [{ host: '127.0.0.1', port: 6379, weight: 1 }];
+  expect((await ask(proxy, 'PATCH', '/upstreams/1', { nodes: list })).body.value.nodes).toEqual(list);
+  expect((await ask(proxy, 'PATCH', '/upstreams/1', { nodes })).body.value.nodes).toEqual(nodes);
+});
+
+test('AA-19 stream routes can be patched, too, and what is wrong then changes nothing', async () => {
+  await using proxy = await startProxy({ route: null });
+  await proxy.put(`${admin}/stream_routes/1`, { upstream, protocol: { name: 'redis' } });
+  expect((await ask(proxy, 'PATCH', '/stream_routes/1', { plugins: { 'limit-count': { count: 0, time_window: 1 } } })).body.error_msg)
+    .toBe('plugins.limit-count.count: expected 1..2147483647, got 0');
+  const { status, body } = await ask(proxy, 'PATCH', '/stream_routes/1/plugins/limit-count', { count: 5, time_window: 1 });
+  expect([status, body.value.plugins]).toEqual([200, { 'limit-count': { count: 5, time_window: 1 } }]);
+  expect((await ask(proxy, 'PATCH', '/stream_routes/1/protocol/name/x', 1)).body.error_msg).toBe('invalid sub-path: /protocol/name/x');
+  expect((await ask(proxy, 'PATCH', '/stream_routes/2', { desc: 'x' }))).toMatchObject({ status: 404, body: { message: 'Key not found' } });
+  expect((await ask(proxy, 'PATCH', '/stream_routes/1', { id: '7' })).body.error_msg).toBe('wrong stream route id');
+});
+
+test('a secret that is not shown survives a PATCH of something else', async () => {
+  await using redis = await startRedis(['--requirepass', 'hunter2']);
+  await using proxy = await startProxy({ route: null });
+  await proxy.put(`${admin}/upstreams/1`, { nodes: { [`127.0.0.1:${redis.port}`]: 1 }, auth: { password: 'hunter2' } });
+  await proxy.put(`${admin}/stream_routes/1`, { upstream_id: '1', protocol: { name: 'redis' } });
+  const { body } = await ask(proxy, 'PATCH', '/upstreams/1', { desc: 'x', auth: { password: '***' } });
+  expect(body.value).toMatchObject({ desc: 'x', auth: { password: '***' } });
+  await ask(proxy, 'PATCH', '/upstreams/1/retries', 1);
+  expect(await (await proxy.connect()).command('SET', 'a', '1')).toBe('OK');
+});
+
+test('a write with If-Match happens only on what the caller saw', async () => {
+  await using proxy = await startProxy({ route: null });
+  const put = (body: unknown, headers: Record<string, string>) => ask(proxy, 'PUT', '/upstreams/1', body, headers);
+  expect((await put(upstream, { 'If-Match': '*' })).status).toBe(412);
+  const first = await put(upstream, { 'If-None-Match': '*' });
+  expect([first.status, first.etag]).toEqual([201, '"1"']);
+  expect((await put(upstream, { 'If-None-Match': '*' })).status).toBe(412);
+  expect((await put(upstream, { 'If-Match': '"1"' })).etag).toBe('"2"');
+  const late = await put({ ...upstream, desc: 'late' }, { 'If-Match': '"1"' });
+  expect([late.status, late.body.error_msg]).toEqual([412, 'the resource was changed meanwhile, its ETag is "2"']);
+  expect((await ask(proxy, 'PATCH', '/upstreams/1', { desc: 'late' }, { 'If-Match': '"1"' })).status).toBe(412);
+  expect((await ask(proxy, 'DELETE', '/upstreams/1', undefined, { 'If-Match': '"1"' })).status).toBe(412);
+  expect((await put(upstream, { 'If-Match': 'nonsense' })).body.error_msg)
+    .toBe('If-Match: expected an ETag such as "12" or *, got "nonsense"');
+  const seen = await ask(proxy, 'GET', '/upstreams/1');
+  expect([seen.etag, seen.body.value.desc]).toEqual(['"2"', undefined]);
+  expect((await ask(proxy, 'DELETE', '/upstreams/1', undefined, { 'If-Match': seen.etag! })).status).toBe(200);
+});
+
+test('a dry run says what would happen, to which routes and how many clients, and changes nothing', async () => {
+  await using proxy = await startProxy({ route: null });
+  await proxy.put(`${admin}/upstreams/u`, { type: 'memory' });
+  await proxy.put(`${admin}/services/s`, { upstream_id: 'u' });
+  await proxy.put(`${admin}/stream_routes/r`, { service_id: 's', protocol: { name: 'redis' } });
+  const client = await proxy.connect();
+  await client.command('PING');
+  const { status, body } = await ask(proxy, 'PUT', '/upstreams/u?dry_run=true', upstream);
+  expect([status, body]).toEqual([200, {
+    dry_run: true, revision: 3, changes: [{ kind: 'upstreams', id: 'u', outcome: 'replaced', value: { id: 'u', nodes } }],
+    affected_routes: [{ id: 'r', sessions: 1 }],
+  }]);
+  expect((await ask(proxy, 'DELETE', '/services/s?dry_run=true')).body.error_msg)
+    .toBe('can not delete this service directly, stream_route [r] is still using it now');
+  expect((await ask(proxy, 'PUT', '/upstreams/u?dry_run=true', { nodes: { 'x:0': 1 } })).status).toBe(400);
+  expect((await ask(proxy, 'GET', '/upstreams/u')).body.value.type).toBe('memory');
+  expect((await ask(proxy, 'GET', '/history')).body.revision).toBe(3);
+});
+
+test('a resource with ?ttl= ends by itself, for clients and in lists', async () => {
+  await using proxy = await startProxy({ route: null });
+  const { body } = await ask(proxy, 'PUT', '/stream_routes/1?ttl=1', { upstream: { type: 'memory' }, protocol: { name: 'redis' } });
+  expect(body.expires_at).toBeGreaterThan(Date.now() / 1000);
+  expect(await (await proxy.connect()).command('PING')).toBe('PONG');
+  expect((await ask(proxy, 'PATCH', '/stream_routes/1', { desc: 'x' })).body.expires_at).toBe(body.expires_at);
+  await expect.poll(async () => (await ask(proxy, 'GET', '/stream_routes/1')).status, { timeout: 5000 }).toBe(404);
+  expect((await ask(proxy, 'PUT', '/upstreams/1?ttl=soon', upstream)).body.error_msg).toBe('invalid argument ttl: should be a number');
+  expect((await ask(proxy, 'PUT', '/upstreams/1?ttl=0', upstream)).status).toBe(400);
+});
+
+test('several changes happen together, in any order, or not at all', async () => {
+  await using proxy = await startProxy({ route: null });
+  const whole = { stream_routes: { r: { upstream_id: 'u', protocol: { name: 'redis' } } }, upstreams: { u: upstream } };
+  expect((await ask(proxy, 'PATCH', '/configs', whole)).body).toEqual({
+    revision: 1, changes: [{ key: '/apisix/stream_routes/r', outcome: 'created' }, { key: '/apisix/upstreams/u', outcome: 'created' }],
+  });
+  const wrong = await ask(proxy, 'PATCH', '/configs', { upstreams: { u: null, v: upstream }, services: { s: { plugins: { nope: {} } } } });
+  expect(wrong.status).toBe(400);
+  expect(wrong.body.errors.map(({ message }: { message: string }) => message)).toEqual([
+    'can not delete this upstream, stream_route [r] is still using it now', 'services.s.plugins.nope: unknown plugin [nope]',
+  ]);
+  expect((await ask(proxy, 'GET', '/upstreams')).body.total).toBe(1);
+  // What uses it goes with it.
+  expect((await ask(proxy, 'PATCH', '/configs', { upstreams: { u: null }, stream_routes: { r: null } })).status).toBe(200);
+  expect((await ask(proxy, 'PATCH', '/configs', { streamroutes: {} })).body.error_msg).toBe('unknown kind "streamroutes", did you mean "stream_routes"?');
+});
+
+test('every change is in the history, without secrets, and one call brings an older configuration back', async () => {
+  await using proxy = await startProxy({ route: null });
+  await proxy.put(`${admin}/upstreams/u`, { ...upstream, auth: { password: 'hunter2' } });
+  await proxy.put(`${admin}/stream_routes/r`, { upstream_id: 'u', protocol: { name: 'redis' } });
+  await ask(proxy, 'PATCH', '/upstreams/u', { retries: 2, auth: { password: 'hunter3' } });
+  await ask(proxy, 'DELETE', '/stream_routes/r');
+  const { body } = await ask(proxy, 'GET', '/history');
+  expect(body.list.map(({ revision, kind, outcome, changed }: any) => [revision, kind, outcome, changed])).toEqual([
+    [4, 'stream_routes', 'deleted', []], [3, 'upstreams', 'replaced', ['auth.password', 'retries']],
+    [2, 'stream_routes', 'created', []], [1, 'upstreams', 'created', []],
+  ]);
+  expect(JSON.stringify(body)).not.toContain('hunter');
+  expect((await ask(proxy, 'GET', '/upstreams/u/history')).body.list).toHaveLength(2);
+  expect((await ask(proxy, 'POST', '/history/2/rollback?dry_run=true')).body.changes).toHaveLength(2);
+  expect((await ask(proxy, 'POST', '/history/2/rollback', undefined, { 'If-Match': '"3"' })).status).toBe(412);
+  expect((await ask(proxy, 'POST', '/history/2/rollback', undefined, { 'If-Match': '"4"' })).body).toMatchObject({ revision: 5, restored: 2 });
+  expect((await ask(proxy, 'GET', '/stream_routes/r')).status).toBe(200);
+  expect((await ask(proxy, 'GET', '/upstreams/u')).body.value.retries).toBeUndefined();
+  expect((await ask(proxy, 'POST', '/history/99/rollback')).body.error_msg).toBe('revision: expected at most 5, got 99');
+});
