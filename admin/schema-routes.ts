@@ -8,11 +8,21 @@ import { refuse, Refusal } from './refusal.ts';
 import { findByName, type Registry } from './registry.ts';
 
 export function addSchemaRoutes(
-  server: FastifyInstance, prefix: string, registry: Registry, plane: Pick<Plane, 'status'>,
+  server: FastifyInstance, prefix: string, registry: Registry, plane: Pick<Plane, 'status'>, reload: () => Promise<void>,
 ): void {
   server.get(`${prefix}/plugins/list`, async (request) => {
     subsystem(request);
     return byPriority(registry).map(({ name }) => name);
+  });
+  server.route({
+    method: ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'], url: `${prefix}/plugins/reload`,
+    handler: async ({ method }, reply) => {
+      if (method !== 'PUT') {
+        throw refuse(405, `please use PUT method to reload the plugins, ${method} method is not allowed.`);
+      }
+      await reload();
+      return reply.type('text/plain').send('done');
+    },
   });
   server.get(`${prefix}/plugins/status`, async () => showStatus(await plane.status()));
   for (const path of ['plugins', 'schema/plugins']) {

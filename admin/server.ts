@@ -37,6 +37,8 @@ export interface AdminOptions {
   readonly plane: Pick<Plane, 'apply' | 'status' | 'metrics'>;
   readonly registry: Registry;
   readonly log: Logger;
+  /** Reads all plugin and protocol files of the folders again; resolves when they serve. */
+  readonly reloadModules?: () => Promise<void>;
   /** Why no new clients should be sent here; null: they may. Absent: always ready. */
   readonly ready?: () => string | null;
 }
@@ -78,7 +80,7 @@ export async function createAdmin(options: AdminOptions): Promise<AdminServer> {
   answerErrors(server, options.log, bodyLimit);
   addPages(server, { plane: options.plane, ready: options.ready ?? (() => null) });
   for (const prefix of prefixes) {
-    addSchemaRoutes(server, prefix, options.registry, options.plane);
+    addSchemaRoutes(server, prefix, options.registry, options.plane, options.reloadModules ?? (() => Promise.resolve()));
     addConfigRoutes(server, prefix, { ...options, writer, sessions });
     addHistoryRoutes(server, prefix, { ...options, writer, sessions });
     for (const row of resourceRows) {

@@ -140,6 +140,7 @@ export async function startApp(options: AppOptions): Promise<App> {
         protocols: () => [...registry.protocols.values()].map(({ value }) => value),
       },
       log,
+      reloadModules: () => modules.reload(),
       ready: () => (running ? null : 'draining'),
     });
     closers.push(() => admin.close());

@@ -2,6 +2,7 @@
 // what fails there never reaches a worker.
 import { watch, type FSWatcher } from 'chokidar';
 import { existsSync } from 'node:fs';
+import { resolve, sep } from 'node:path';
 import { isModuleFile, moduleFiles, type Loader, type ModuleFolder, type ModuleKind } from './loader.ts';
 import type { RunningPlane } from './local-plane.ts';
 import type { Logger } from './log.ts';
@@ -50,6 +51,16 @@ export class ModuleWatch {
     });
     this.#watcher.on('all', (event, path, stats) => this.#changed(event, path, stats?.mtimeMs));
     this.#watcher.on('error', (cause) => options.log.error({ code: 'MODULE_FAILED', err: cause }, 'watching modules'));
+  }
+
+  /** Loads every file of the watched folders again, whether it changed or not. */
+  async reload(): Promise<void> {
+    const { loader, folders } = this.#options;
+    for (const { kind, file } of loader.modules) {
+      if (!folders.some(({ path }) => file.startsWith(resolve(path) + sep))) continue;
+      this.#work = this.#work.then(() => this.#load(kind, file));
+    }
+    await this.#work;
   }
 
   async close(): Promise<void> {

@@ -170,7 +170,8 @@ class Reading {
       const first = seen.get(id);
       if (first !== undefined) {
         const line = this.#document.locate({ at: first, text: '' }).line;
-        const text = `found duplicate id ${cut(id)} in ${kind}, first in line ${line}`;
+        const name = kind === 'consumers' ? 'username' : 'id';
+        const text = `found duplicate ${name} ${cut(id)} in ${kind}, first in line ${line}`;
         const twice = problem([...at, 'id'], 'an id of its own', show(id), text);
         return { at, id, generated: false, value, problems: [twice] };
       }

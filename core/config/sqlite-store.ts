@@ -162,7 +162,7 @@ function versionOf(row: Readonly<Record<string, unknown>>): Version {
 }
 
 function valueOf(text: unknown): Value | null {
-  return text === null ? null : JSON.parse(String(text)) as Value;
+  return typeof text === 'string' ? JSON.parse(text) as Value : null;
 }
 
 // The file holds passwords of upstreams: nobody but the owner reads it. SQLite gives its side files the same
