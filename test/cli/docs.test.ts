@@ -19,7 +19,7 @@ test('the exit codes of docs/cli.md are those of the command', () => {
   expect(rows).toEqual(Object.entries(meanings));
 });
 
-test('what docs/admin-api.md begins with can be pasted, and its error is answered as it says', async () => {
+test('what docs/admin-api.md shows can be pasted, and its error is answered as it says', async () => {
   using place = new Place();
   const [port, admin] = [await freePort(), await freePort()];
   place.write('millrace.yaml',
@@ -27,7 +27,7 @@ test('what docs/admin-api.md begins with can be pasted, and its error is answere
   await using running = place.start(['start']);
   await running.started();
   const text = page('admin-api');
-  const [first = '', second = ''] = blocks(text)
+  const [first = '', together = '', history = '', wrong = ''] = blocks(text)
     .map((code) => code.replaceAll('9180', String(admin)).replaceAll('9101', String(port)));
   const run = async (code: string): Promise<string> =>
     (await bash('bash', ['-euc', code.replaceAll('curl', 'echo; curl -sS')], { cwd: place.path })).stdout.trim();
@@ -38,7 +38,13 @@ test('what docs/admin-api.md begins with can be pasted, and its error is answere
   expect((await bash('bash', ['-c', pings])).stdout).toMatch(/^PONG\nPONG\n(?!PONG)/);
   const key = first.split('\n')[0]!;
   const shown = /^```json\n(.*?)^```/ms.exec(text)?.[1] ?? '';
-  expect(JSON.parse(await run(`${key}\n${second}`))).toEqual(JSON.parse(shown));
+  expect(JSON.parse(await run(`${key}\n${together}`))).toEqual({
+    revision: 2,
+    changes: [{ key: '/apisix/upstreams/cache', outcome: 'created' }, { key: '/apisix/stream_routes/1', outcome: 'replaced' }],
+  });
+  const [changes, back] = (await run(`${key}\n${history}`)).split(/\n+/).map((line) => JSON.parse(line) as any);
+  expect([changes.list.length, back.affected_routes]).toEqual([3, [{ id: '1', sessions: 0 }]]);
+  expect(JSON.parse(await run(`${key}\n${wrong}`))).toEqual(JSON.parse(shown));
 });
 
 test('what docs/cli.md begins with can be pasted', async () => {
