@@ -17,6 +17,7 @@ import { LocalPlane, type RunningPlane } from './local-plane.ts';
 import type { Logger } from './log.ts';
 import { mergeSnapshots, Metrics } from './metrics.ts';
 import { ModuleWatch } from './module-watch.ts';
+import { SharedOccupancy } from './occupancy.ts';
 import type { Rejection } from './plane.ts';
 import type { EmbeddedServer } from './protocol.ts';
 import { referencesOf } from './references.ts';
@@ -173,6 +174,7 @@ export async function startApp(options: AppOptions): Promise<App> {
 function register(container: DependencyContainer, options: AppOptions, upstream: UpstreamValue, workers: number, metrics: Metrics): void {
   const { settings, log } = options;
   const windows = SharedWindows.allocate();
+  const occupancy = SharedOccupancy.allocate(workers);
   container.register(REGISTRY, { useFactory: instanceCachingFactory(() => new Registry()) });
   container.register(LOADER, { useFactory: instanceCachingFactory((c) => new Loader(c.resolve(REGISTRY))) });
   container.register(STORE, {
@@ -180,10 +182,10 @@ function register(container: DependencyContainer, options: AppOptions, upstream:
   });
   container.register(PLANE, {
     useFactory: instanceCachingFactory((c): RunningPlane => {
-      if (workers > 1) return new Workers({ settings, log, windows, workers, upstream, metrics, modules: c.resolve(LOADER).loaded });
+      if (workers > 1) return new Workers({ settings, log, windows, occupancy, workers, upstream, metrics, modules: c.resolve(LOADER).loaded });
       // One worker needs no thread of its own.
       return new LocalPlane(new DataPlane({
-        settings, log, registry: c.resolve(REGISTRY), loader: c.resolve(LOADER), windows, worker: 0, workers: 1, upstream,
+        settings, log, registry: c.resolve(REGISTRY), loader: c.resolve(LOADER), windows, occupancy, worker: 0, workers: 1, upstream,
       }));
     }),
   });

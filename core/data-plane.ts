@@ -11,6 +11,7 @@ import type { Logger } from './log.ts';
 import { Metrics, type MetricsSnapshot } from './metrics.ts';
 import type { ListenerStatus, PlaneStatus, Rejection } from './plane.ts';
 import { watchProcess, type ProcessMetrics } from './process-metrics.ts';
+import { SharedOccupancy } from './occupancy.ts';
 import type { Registry } from './registry.ts';
 import { Routes } from './reload.ts';
 import { reopenAll } from './reopen.ts';
@@ -26,6 +27,7 @@ export interface DataPlaneOptions {
   readonly registry: Registry;
   readonly loader: Loader;
   readonly windows: SharedArrayBuffer;
+  readonly occupancy: SharedArrayBuffer;
   readonly worker: number;
   readonly workers: number;
   /** Upstream of the default routes. */
@@ -64,7 +66,8 @@ export class DataPlane {
     const metrics = new Metrics();
     this.#process = watchProcess(metrics);
     const windows = new SharedWindows(options.windows);
-    this.engine = new Engine({ log, metrics, limits, windows, firstSession: worker + 1, sessionStep: workers });
+    const occupancy = new SharedOccupancy(options.occupancy, worker);
+    this.engine = new Engine({ log, metrics, limits, windows, occupancy, firstSession: worker + 1, sessionStep: workers });
     this.#perAddress = new ClientCounter(Math.ceil(limits.clientsPerAddress / workers));
     const up = new Map<string, number>();
     this.#nodes = new NodeTable({

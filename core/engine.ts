@@ -3,7 +3,8 @@ import { totalmem } from 'node:os';
 import type { Logger } from './log.ts';
 import type { Limits } from './limits.ts';
 import type { Metrics } from './metrics.ts';
-import type { WindowTable } from './plugin.ts';
+import { SharedOccupancy } from './occupancy.ts';
+import type { OccupancyTable, WindowTable } from './plugin.ts';
 import type { Session } from './session.ts';
 import { residentMemory } from './resident-memory.ts';
 import { systemClock, type Clock } from './clock.ts';
@@ -24,6 +25,8 @@ export interface EngineOptions {
   readonly metrics: Metrics;
   readonly limits: Limits;
   readonly windows: WindowTable;
+  /** Absent: one of its own. */
+  readonly occupancy?: OccupancyTable;
   readonly clock?: Clock;
   /** Numbers of sessions, so that those of several workers differ: the first, and the distance to the next. */
   readonly firstSession?: number;
@@ -35,6 +38,7 @@ export class Engine {
   readonly metrics: Metrics;
   readonly limits: Limits;
   readonly windows: WindowTable;
+  readonly occupancy: OccupancyTable;
   readonly clock: TurnClock;
   readonly sessions = new Set<Session>();
   /** Metric indexes: requests that a node did not answer in time, and the answers that came for them later. */
@@ -56,6 +60,7 @@ export class Engine {
     this.metrics = options.metrics;
     this.limits = options.limits;
     this.windows = options.windows;
+    this.occupancy = options.occupancy ?? new SharedOccupancy(SharedOccupancy.allocate(1, 1024), 0);
     this.clock = new TurnClock(options.clock ?? systemClock);
     // A container's limit, where there is one.
     this.#memory = options.limits.memory > 0 ? options.limits.memory : Math.min(totalmem(), process.constrainedMemory() || Infinity);

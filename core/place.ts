@@ -149,6 +149,7 @@ export class PlaceBuilder {
         return { set: (value) => metrics.set(index, value) };
       },
       windows: engine.windows,
+      occupancy: engine.occupancy,
       client(protocolName, upstream): Client {
         const found = registry.protocols.get(protocolName)?.value;
         if (found?.client === undefined) throw new ProxyError('CONFIG_INVALID', `protocol ${protocolName} has no client`);

@@ -76,6 +76,8 @@ export interface PluginContext {
   gauge(name: string, help: string): Gauge;
   /** Windows counted exactly over all workers. */
   readonly windows: WindowTable;
+  /** What is in use now, counted exactly over all workers. */
+  readonly occupancy: OccupancyTable;
   /** Requests of the plugin's own, through links of Millrace's. `upstream` as in a route's `upstream`. */
   client(protocol: string, upstream: unknown): Client;
 }
@@ -108,6 +110,21 @@ export interface WindowTable {
   forget(id: string): void;
   /** What is left now, without taking. */
   left(id: string, limit: number, length: number, now: number, sliding: boolean): number;
+}
+
+/** A place that was taken; `used` are those in use with it. */
+export interface Occupied {
+  readonly slot: number;
+  readonly used: number;
+}
+
+/** Places per key in shared memory: synchronous, exact over all workers, and given back when a worker dies. */
+export interface OccupancyTable {
+  /** Null: `limit` places are in use. What was taken has to be given back once. */
+  take(id: string, limit: number): Occupied | null;
+  give(place: Occupied): void;
+  /** How many are in use. */
+  used(id: string): number;
 }
 
 /** Types a plugin's configuration for its author; does nothing else. */

@@ -7,6 +7,7 @@ import type { Settings } from './settings.ts';
 export interface WorkerData {
   readonly settings: Settings;
   readonly windows: SharedArrayBuffer;
+  readonly occupancy: SharedArrayBuffer;
   /** One Int32: see last-plugin.ts. */
   readonly lastPlugin: SharedArrayBuffer;
   readonly worker: number;

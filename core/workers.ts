@@ -11,6 +11,7 @@ import type { LoadedModule } from './loader.ts';
 import type { RunningPlane } from './local-plane.ts';
 import type { Logger } from './log.ts';
 import { mergeSnapshots, type Metrics, type MetricsSnapshot } from './metrics.ts';
+import { SharedOccupancy } from './occupancy.ts';
 import type { PlaneStatus, Rejection } from './plane.ts';
 import type { Settings } from './settings.ts';
 import type { AnswerMessage, Call, MarkMessage, WorkerData } from './worker-messages.ts';
@@ -19,6 +20,7 @@ export interface WorkersOptions {
   readonly settings: Settings;
   readonly log: Logger;
   readonly windows: SharedArrayBuffer;
+  readonly occupancy: SharedArrayBuffer;
   readonly workers: number;
   readonly upstream: UpstreamValue;
   /** What the main thread loaded. */
@@ -226,11 +228,11 @@ class Member {
   }
 
   #spawn(): Worker {
-    const { settings, windows, workers, upstream } = this.#options;
+    const { settings, windows, occupancy, workers, upstream } = this.#options;
     const here = fileURLToPath(import.meta.url);
     this.modules = this.#newest();
     const data: WorkerData = {
-      settings, windows, lastPlugin: this.#lastPlugin, worker: this.index, workers, upstream, modules: this.modules,
+      settings, windows, occupancy, lastPlugin: this.#lastPlugin, worker: this.index, workers, upstream, modules: this.modules,
     };
     const thread = new Worker(new URL(`worker${extname(here)}`, import.meta.url), { workerData: data, resourceLimits });
     this.#lastAnswer = this.#upSince = performance.now();
@@ -330,6 +332,7 @@ class Member {
   #exited(thread: Worker): void {
     if (thread !== this.#thread || this.#ended) return;
     this.#ended = true;
+    SharedOccupancy.clear(this.#options.occupancy, this.index);
     const error = new ProxyError('WORKER_LOST', `worker ${this.index} ended`);
     for (const { reject } of this.#waiting.values()) reject(error);
     this.#waiting.clear();

@@ -10,7 +10,7 @@ test.each(pages)('the tables of %s are those of the schemas (node test/docs/fiel
 });
 
 test('each plugin\'s page has the table of its configuration', () => {
-  for (const name of ['fault-injection', 'limit-count', 'logger', 'syslog']) {
+  for (const name of ['fault-injection', 'ip-restriction', 'limit-conn', 'limit-count', 'logger', 'syslog']) {
     expect(readFileSync(`docs/plugins/${name}.md`, 'utf8')).toContain(`<!-- fields: plugin ${name} -->\n| Field |`);
   }
 });

@@ -2,25 +2,25 @@
 // On a page:  <!-- fields: plugin logger -->  table  <!-- end -->
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { streamRouteSchema } from '../../core/config/schemas/stream-route.ts';
-import { upstreamSchema } from '../../core/config/schemas/upstream.ts';
+import { kinds } from '../../core/config/resource.ts';
 import type { JsonSchema } from '../../core/schema.ts';
 import { metaSchema } from '../../core/registry.ts';
 import { settingsSchema } from '../../core/settings-schema.ts';
 import faultInjection from '../../plugins/fault-injection.ts';
+import ipRestriction from '../../plugins/ip-restriction.ts';
+import limitConn from '../../plugins/limit-conn.ts';
 import limitCount from '../../plugins/limit-count.ts';
 import logger from '../../plugins/logger.ts';
 import syslog from '../../plugins/syslog.ts';
 import redis from '../../protocols/redis/index.ts';
 
 const schemas: Readonly<Record<string, JsonSchema>> = {
-  ...Object.fromEntries([faultInjection, limitCount, logger, syslog].flatMap((plugin) => [
+  ...Object.fromEntries([faultInjection, ipRestriction, limitConn, limitCount, logger, syslog].flatMap((plugin) => [
     [`plugin ${plugin.name}`, plugin.schema], [`metadata ${plugin.name}`, plugin.metadataSchema ?? {}],
   ])),
   '_meta': metaSchema,
   'protocol redis': redis.schema,
-  'stream_route': streamRouteSchema,
-  'upstream': upstreamSchema,
+  ...Object.fromEntries(Object.values(kinds).map(({ schemaName, schema }) => [schemaName, schema])),
   'settings': settingsSchema,
   'settings limits': settingsSchema.properties!['limits']!,
 };

@@ -39,7 +39,10 @@ test('every metric is on the page with its type and labels, and no other', async
   } });
   await proxy.put('/apisix/admin/stream_routes/2', {
     remote_addr: '10.0.0.1', upstream, protocol: { name: 'redis' },
-    plugins: { logger: { file: { path: join(proxy.folder, 'log') } } },
+    plugins: {
+      'ip-restriction': { whitelist: ['10.0.0.1'] }, 'limit-conn': { conn: 1, burst: 0, default_conn_delay: 1, key: 'remote_addr' },
+      logger: { file: { path: join(proxy.folder, 'log') } },
+    },
   });
   const client = await proxy.connect();
   await client.pipeline([['GET', 'a'], ['SET', 'a', '1'], ['PING']]);

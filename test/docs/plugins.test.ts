@@ -30,6 +30,10 @@ test('limit-count: what the page says can be pasted and seen', { retry: 2 }, asy
   expect(await follow('limit-count', { 6379: redis.port })).toBe(4);
 });
 
+test.each(['ip-restriction', 'limit-conn'])('%s: what the page says can be pasted and seen', async (name) => {
+  expect(await follow(name)).toBe(1);
+});
+
 test('logger: what the page says can be pasted and seen', async () => {
   expect(await follow('logger')).toBe(3);
 });

@@ -3,6 +3,7 @@ import { silentLogger, type Logger } from '../../core/log.ts';
 import type { Client, Hooks, Plugin, PluginContext } from '../../core/plugin.ts';
 import { compileSchema } from '../../core/schema.ts';
 import { compileVariable } from '../../core/variables.ts';
+import { SharedOccupancy } from '../../core/occupancy.ts';
 import { SharedWindows } from '../../core/windows.ts';
 
 export interface TestContext extends PluginContext {
@@ -36,6 +37,7 @@ export function testContext(options: TestContextOptions = {}): TestContext {
     },
     gauge: (name) => ({ set: (value) => { counted[name] = value; } }),
     windows: options.windows ?? new SharedWindows(SharedWindows.allocate(), { origin: 0 }),
+    occupancy: new SharedOccupancy(SharedOccupancy.allocate(1, 64), 0),
     client: options.client ?? (() => { throw new Error('no client in this test'); }),
   };
 }

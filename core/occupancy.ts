@@ -1,0 +1,140 @@
+// How many of something are in use now, per key, exact over all workers. What a worker took it gives back, and when it
+// dies, its supervisor gives it back for it: each worker has a column of its own.
+//
+//   slot   [ tag, check, lock │ worker 0, worker 1, … ]     in use: the sum of the row
+//
+// A slot belongs to a key while its sum is not 0. A key that finds its bucket full of others is counted in a slot that
+// all such keys share: too strict for them, but memory is bounded and nobody is forgotten.
+import { randomInt } from 'node:crypto';
+import type { Occupied, OccupancyTable } from './plugin.ts';
+
+const bucketSlots = 16;
+const header = 4;
+const rowHead = 3;
+// A worker that ended while it held a lock must not stop the others.
+const mostSpins = 1_000_000;
+
+export class SharedOccupancy implements OccupancyTable {
+  readonly #cells: Int32Array;
+  readonly #worker: number;
+  readonly #workers: number;
+  readonly #row: number;
+  readonly #buckets: number;
+  readonly #seed: number;
+
+  /** Memory for about `slots` keys at a time. */
+  static allocate(workers: number, slots = 16_384): SharedArrayBuffer {
+    const buckets = Math.max(1, Math.ceil(slots / bucketSlots));
+    const buffer = new SharedArrayBuffer(4 * (header + (buckets + 1) * bucketSlots * (rowHead + workers)));
+    new Int32Array(buffer).set([randomInt(1, 2 ** 31), buckets, workers]);
+    return buffer;
+  }
+
+  /** Gives back everything that a worker held. It must not run any more. */
+  static clear(buffer: SharedArrayBuffer, worker: number): void {
+    const cells = new Int32Array(buffer);
+    const row = rowHead + cells[2]!;
+    for (let at = header; at < cells.length; at += row) {
+      Atomics.store(cells, at + rowHead + worker, 0);
+      // It may have held the lock.
+      Atomics.compareExchange(cells, at + 2, worker + 1, 0);
+    }
+  }
+
+  constructor(buffer: SharedArrayBuffer, worker: number) {
+    this.#cells = new Int32Array(buffer);
+    this.#seed = this.#cells[0]!;
+    this.#buckets = this.#cells[1]!;
+    this.#workers = this.#cells[2]!;
+    this.#row = rowHead + this.#workers;
+    this.#worker = worker;
+  }
+
+  take(id: string, limit: number): Occupied | null {
+    const { slot, tag, check } = this.#find(id);
+    const cells = this.#cells;
+    this.#lock(slot);
+    // Between the search and the lock another key may have moved in.
+    const foreign = this.#used(slot) > 0 && (cells[slot] !== tag || cells[slot + 1] !== check) && !this.#isShared(slot);
+    if (!foreign) {
+      cells[slot] = tag;
+      cells[slot + 1] = check;
+      return this.#taken(slot, limit);
+    }
+    this.#unlock(slot);
+    const shared = this.#shared(tag);
+    this.#lock(shared);
+    return this.#taken(shared, limit);
+  }
+
+  /** Of a slot that is locked; lets it go. */
+  #taken(slot: number, limit: number): Occupied | null {
+    const used = this.#used(slot);
+    if (used < limit) this.#cells[slot + rowHead + this.#worker]!++;
+    this.#unlock(slot);
+    return used < limit ? { slot, used: used + 1 } : null;
+  }
+
+  give({ slot }: Occupied): void {
+    this.#lock(slot);
+    const at = slot + rowHead + this.#worker;
+    if (this.#cells[at]! > 0) this.#cells[at]!--;
+    this.#unlock(slot);
+  }
+
+  used(id: string): number {
+    return this.#used(this.#find(id).slot);
+  }
+
+  /** The key's slot, else a free one, else the shared one. */
+  #find(id: string): { slot: number; tag: number; check: number } {
+    const { tag, check } = this.#hash(id);
+    const from = header + ((tag >>> 0) % this.#buckets) * bucketSlots * this.#row;
+    let free = -1;
+    for (let i = 0; i < bucketSlots; i++) {
+      const slot = from + i * this.#row;
+      const used = this.#used(slot);
+      if (used > 0 && this.#cells[slot] === tag && this.#cells[slot + 1] === check) return { slot, tag, check };
+      if (used === 0 && free < 0) free = slot;
+    }
+    return { slot: free < 0 ? this.#shared(tag) : free, tag, check };
+  }
+
+  /** Behind all buckets. */
+  #shared(tag: number): number {
+    return header + (this.#buckets * bucketSlots + ((tag >>> 0) % bucketSlots)) * this.#row;
+  }
+
+  #isShared(slot: number): boolean {
+    return slot >= header + this.#buckets * bucketSlots * this.#row;
+  }
+
+  #used(slot: number): number {
+    let sum = 0;
+    for (let i = 0; i < this.#workers; i++) sum += Atomics.load(this.#cells, slot + rowHead + i);
+    return sum;
+  }
+
+  #lock(slot: number): void {
+    for (let spins = 0; Atomics.compareExchange(this.#cells, slot + 2, 0, this.#worker + 1) !== 0; spins++) {
+      if (spins > mostSpins) return;
+    }
+  }
+
+  #unlock(slot: number): void {
+    Atomics.compareExchange(this.#cells, slot + 2, this.#worker + 1, 0);
+  }
+
+  #hash(id: string): { tag: number; check: number } {
+    let a = this.#seed;
+    let b = ~this.#seed;
+    for (let i = 0; i < id.length; i++) {
+      const code = id.charCodeAt(i);
+      a = Math.imul(a ^ code, 0x85ebca6b);
+      a ^= a >>> 13;
+      b = Math.imul(b ^ code, 0xc2b2ae35);
+      b ^= b >>> 16;
+    }
+    return { tag: Math.imul(a ^ (a >>> 16), 0x7feb352d) | 0, check: Math.imul(b ^ (b >>> 15), 0x846ca68b) | 0 };
+  }
+}
