@@ -13,6 +13,7 @@ import { addConfigRoutes } from './config-routes.ts';
 import { sessionsByRoute, type LiveSessions } from './dry-run.ts';
 import { Guard, type Access } from './guard.ts';
 import { addHistoryRoutes } from './history-routes.ts';
+import { addInspectRoutes } from './inspect-routes.ts';
 import type { AdminKeys } from './keys.ts';
 import { addPages, healthPaths, metricsPaths } from './pages.ts';
 import { refuse, Refusal } from './refusal.ts';
@@ -34,7 +35,7 @@ export interface AdminOptions {
   readonly config: { readonly config: Config };
   readonly references: References;
   /** `apply` gets the whole after each write, also when somebody else applied the same object before. */
-  readonly plane: Pick<Plane, 'apply' | 'status' | 'metrics'>;
+  readonly plane: Pick<Plane, 'apply' | 'status' | 'metrics' | 'inspect'>;
   readonly registry: Registry;
   readonly log: Logger;
   /** Reads all plugin and protocol files of the folders again; resolves when they serve. */
@@ -83,6 +84,7 @@ export async function createAdmin(options: AdminOptions): Promise<AdminServer> {
     addSchemaRoutes(server, prefix, options.registry, options.plane, options.reloadModules ?? (() => Promise.resolve()));
     addConfigRoutes(server, prefix, { ...options, writer, sessions });
     addHistoryRoutes(server, prefix, { ...options, writer, sessions });
+    addInspectRoutes(server, prefix, options.plane);
     for (const row of resourceRows) {
       addResourceRoutes(server, prefix, row, { config: options.config, registry: options.registry, writer, sessions });
     }
@@ -156,7 +158,7 @@ function missingText(url: string): string {
   const prefix = prefixes.find((each) => path.startsWith(`${each}/`));
   if (prefix === undefined) return '404 Route Not Found';
   const [name = ''] = path.slice(prefix.length + 1).split('/');
-  const known = ['plugins', 'schema', 'configs', 'history', ...resourceRows.map((row) => row.path.split('/')[0])].includes(name);
+  const known = ['plugins', 'schema', 'configs', 'history', 'sessions', 'explain', ...resourceRows.map((row) => row.path.split('/')[0])].includes(name);
   return known ? 'not found' : `Unsupported resource type: ${name.slice(0, 64)}`;
 }
 

@@ -132,6 +132,7 @@ export async function startApp(options: AppOptions): Promise<App> {
       references,
       plane: {
         apply: (next) => applied.apply(next),
+        inspect: (question) => plane.inspect(question),
         // A file that fails in this thread never reaches a worker: this thread's loader knows all.
         status: async () => (await plane.status()).map((each) => ({ ...each, modules: loader.modules })),
         metrics: async () => mergeSnapshots([await plane.metrics(), metrics.snapshot()]),

@@ -4,6 +4,7 @@ import { portRange } from './settings.ts';
 import type { UpstreamValue } from './config/schemas/upstream.ts';
 import type { Config } from './config/source.ts';
 import { Engine } from './engine.ts';
+import { inspect, type Answer, type Question } from './inspect.ts';
 import { limitsOf } from './settings-limits.ts';
 import { ClientCounter, PortListener } from './listener.ts';
 import type { LoadedModule, Loader } from './loader.ts';
@@ -147,6 +148,10 @@ export class DataPlane {
       modules: loader.modules,
       listeners: [...[...this.#open.values()].map(({ status }) => status), ...this.#failed.values()],
     };
+  }
+
+  inspect(question: Question): Answer {
+    return inspect(question, { worker: this.#options.worker, engine: this.engine, routes: this.routes });
   }
 
   metrics(): MetricsSnapshot {

@@ -46,6 +46,7 @@ const failures = {
   TLS_FAILED: { source: 'downstream', text: 'TLS handshake failed' },
   REPLY_CUT: { source: 'upstream', text: 'upstream ended in the middle of a reply' },
   ROUTE_REMOVED: { source: 'config', text: 'the route was removed' },
+  KILLED: { source: 'config', text: 'closed by an operator' },
   DRAINED: { source: 'config', text: 'shutting down' },
   INTERNAL: { source: 'internal', text: 'internal error' },
 

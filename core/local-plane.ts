@@ -1,6 +1,7 @@
 // The data plane in this thread: what one worker does, and what tests use.
 import type { Config } from './config/source.ts';
 import type { DataPlane } from './data-plane.ts';
+import type { Answer, Question } from './inspect.ts';
 import type { LoadedModule } from './loader.ts';
 import type { MetricsSnapshot } from './metrics.ts';
 import type { Plane, PlaneStatus, Rejection } from './plane.ts';
@@ -39,6 +40,10 @@ export class LocalPlane implements RunningPlane {
 
   async status(): Promise<readonly PlaneStatus[]> {
     return [this.#plane.status()];
+  }
+
+  async inspect(question: Question): Promise<readonly Answer[]> {
+    return [this.#plane.inspect(question)];
   }
 
   async metrics(): Promise<MetricsSnapshot> {

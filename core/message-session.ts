@@ -90,6 +90,9 @@ export abstract class MessageSession extends Session {
     }
   }
 
+  #last = '';
+  override get lastOperation(): string { return this.#last; }
+
   #next(plan: Plan): Request | null {
     while (this.#at < this.#end) {
       const next = this.frame(this.#bytes, this.#at, this.#end);
@@ -105,6 +108,7 @@ export abstract class MessageSession extends Session {
       const request = this.request(plan, message);
       if (request === null) continue;
       request.plain = this.ordered;
+      this.#last = request.name;
       return request;
     }
     return null;

@@ -1,6 +1,7 @@
 // The data plane as the rest of the process sees it: in this thread, or in worker threads behind messages.
 import type { Config } from './config/source.ts';
 import type { Kind } from './config/resource.ts';
+import type { Answer, Question } from './inspect.ts';
 import type { MetricsSnapshot } from './metrics.ts';
 
 /** One resource that could not be put to use; its last good version goes on serving. */
@@ -53,6 +54,8 @@ export interface Plane {
   apply(config: Config): Promise<readonly Rejection[]>;
   status(): Promise<readonly PlaneStatus[]>;
   metrics(): Promise<MetricsSnapshot>;
+  /** Of each worker that answers. */
+  inspect(question: Question): Promise<readonly Answer[]>;
   /** Logs and files are opened again. */
   reopen(): void;
   /** Stops accepting, lets what is under way end, and closes; at the latest after `deadline` ms. */

@@ -34,6 +34,7 @@ interface Built {
   /** Everything it was made of, as text: equal text, equal route. */
   readonly made: string;
   readonly inputs: Inputs;
+  readonly upstream: Upstream | null;
 }
 
 /** What was looked at while a route was drawn. While all of it is the same, so is the route, without drawing it. */
@@ -56,6 +57,7 @@ interface Blueprint {
 
 /** A plan that is ready to take its cell. */
 interface Swap {
+  readonly upstream: Upstream | null;
   readonly route: Route;
   readonly plan: Plan;
   readonly conf: unknown;
@@ -92,6 +94,15 @@ export class Routes {
   get places(): readonly (readonly [route: string, place: Place])[] {
     return [...this.#built.values()].flatMap(({ route }) =>
       (route.plan?.places ?? []).map((place) => [route.id, place] as const));
+  }
+
+  /** Routes that connections may match, with what they ask for. */
+  get matched(): readonly (readonly [id: string, conf: StreamRouteValue])[] {
+    return [...this.#built].filter(([key]) => !key.startsWith(defaultPrefix)).map(([key, { value }]) => [key, value] as const);
+  }
+
+  builtOf(id: string): { readonly upstream: Upstream | null } | undefined {
+    return this.#built.get(id);
   }
 
   /** Builds and swaps. `embedded`: protocol → `host:port` of its embedded server. */
@@ -160,7 +171,7 @@ export class Routes {
       }
       const swap = this.#build(blueprint, old?.route);
       plans.push(swap);
-      next.set(key, { route: swap.route, value: blueprint.value, made: blueprint.made, inputs });
+      next.set(key, { route: swap.route, value: blueprint.value, made: blueprint.made, inputs, upstream: swap.upstream });
     } catch (cause) {
       rejections.push(rejection('stream_routes', resource.id, cause));
       if (old !== undefined) next.set(key, old);
@@ -273,11 +284,12 @@ export class Routes {
     };
     let places: readonly Place[] = [];
     try {
+      const upstream = open(blueprint.upstream, id);
       const backend = protocol.backend({
         routeId: id,
         conf,
         engine,
-        upstream: open(blueprint.upstream, id),
+        upstream,
         subordinates: blueprint.subordinates.map((each) => ({
           routeId: each.id, conf: each.value.protocol?.conf ?? {}, upstream: open(each.upstream, each.id)!,
         })),
@@ -294,7 +306,7 @@ export class Routes {
         requestTimeout: engine.limits.requestTimeout,
       });
       const route = cell !== undefined && cell.protocol === name ? cell : { id, protocol: name, conf, plan: null };
-      return { route, plan, conf };
+      return { route, plan, conf, upstream };
     } catch (cause) {
       for (const upstream of opened) upstream.close();
       throw cause;

@@ -94,6 +94,22 @@ function keyIn({ sni, remote, local, port }: Shape, origin: Origin, remoteHex: s
     port ? origin.localPort : 0);
 }
 
+/** Why a route does not take a connection; null: it could. */
+export function mismatchOf(conf: MatchConf, origin: Origin): string | null {
+  const { shape, key } = ask(conf);
+  const wrong = (field: string, asked: unknown, got: unknown): string => `${field}: it asks for ${String(asked)}, the connection has ${String(got)}`;
+  if (keyIn(shape, origin, hexOf(origin.remoteAddress), hexOf(origin.localAddress)) === key) return null;
+  const one = (part: MatchConf): boolean => {
+    const asked = read(part);
+    return keyIn(asked.shape, origin, hexOf(origin.remoteAddress), hexOf(origin.localAddress)) === asked.key;
+  };
+  const { sni, remote_addr: remote, server_addr: local, server_port: port } = conf;
+  if (port !== undefined && !one({ server_port: port })) return wrong('server_port', port, origin.localPort);
+  if (sni !== undefined && !one({ sni })) return wrong('sni', sni, origin.sni ?? 'none');
+  if (remote !== undefined && !one({ remote_addr: remote })) return wrong('remote_addr', remote, origin.remoteAddress);
+  return wrong('server_addr', local, origin.localAddress);
+}
+
 function keyOf(name: string, remote: string, local: string, port: number): string {
   return `${remote} ${local} ${port} ${name}`;
 }

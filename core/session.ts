@@ -119,6 +119,10 @@ export abstract class Session implements Owner, Receiver, Listener {
   get outbox(): Outbox { return this.connection.outbox; }
   /** Milliseconds since its last request began. */
   idleFor(now: number): number { return now - this.#lastActivity; }
+  /** Requests that were not answered yet. */
+  get inFlight(): number { return this.owed + this.queue.length; }
+  /** Name of the operation that was asked for last. */
+  get lastOperation(): string { return ''; }
   get idle(): boolean { return this.owed === 0 && this.queue.length === 0 && this.#holds === 0; }
 
   get pumping(): boolean { return this.#pumping; }

@@ -1,6 +1,7 @@
 // What the main thread and a worker say to each other. Every call is answered with its number.
 import type { ConfigChange } from './config/change.ts';
 import type { UpstreamValue } from './config/schemas/upstream.ts';
+import type { Question } from './inspect.ts';
 import type { LoadedModule } from './loader.ts';
 import type { Settings } from './settings.ts';
 
@@ -22,6 +23,7 @@ export type Call =
   | { readonly name: 'apply'; readonly change: ConfigChange; readonly embedded: ReadonlyMap<string, string> }
   | { readonly name: 'loadModule'; readonly module: LoadedModule }
   | { readonly name: 'status' }
+  | { readonly name: 'inspect'; readonly question: Question }
   | { readonly name: 'metrics' }
   | { readonly name: 'reopen' }
   | { readonly name: 'ping' }

@@ -46,6 +46,7 @@ async function answer(call: Call): Promise<unknown> {
       return plane.apply(config, call.embedded);
     case 'loadModule': return plane.loadModule(call.module);
     case 'status': return plane.status();
+    case 'inspect': return plane.inspect(call.question);
     case 'metrics': return plane.metrics();
     case 'reopen':
       logger.reopen();

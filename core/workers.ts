@@ -7,6 +7,7 @@ import { changeOf } from './config/change.ts';
 import type { UpstreamValue } from './config/schemas/upstream.ts';
 import type { Config } from './config/source.ts';
 import { ProxyError, type ErrorCode } from './errors.ts';
+import type { Answer, Question } from './inspect.ts';
 import type { LoadedModule } from './loader.ts';
 import type { RunningPlane } from './local-plane.ts';
 import type { Logger } from './log.ts';
@@ -111,6 +112,10 @@ export class Workers implements RunningPlane {
 
   async status(): Promise<readonly PlaneStatus[]> {
     return (await this.#read({ name: 'status' })) as PlaneStatus[];
+  }
+
+  async inspect(question: Question): Promise<readonly Answer[]> {
+    return (await this.#read({ name: 'inspect', question })) as Answer[];
   }
 
   async metrics(): Promise<MetricsSnapshot> {

@@ -79,6 +79,11 @@ export class Upstream {
     this.tls = conf.scheme === 'tls' ? tlsOptions(conf) : undefined;
   }
 
+  /** Who may be chosen, and who is available now. */
+  get choices(): readonly { readonly address: string; readonly available: boolean; readonly weight: number; readonly priority: number }[] {
+    return this.#candidates.map(({ node, weight, priority }) => ({ address: node.address, available: node.available, weight, priority }));
+  }
+
   /** Whether another node may be tried after `tried` ones, `elapsed` ms after the first was begun. */
   mayRetry(tried: number, elapsed: number): boolean {
     return tried <= this.retries && (this.timeouts.retry === 0 || elapsed < this.timeouts.retry);

@@ -16,7 +16,7 @@ import type { RedisBackend } from './backend.ts';
 import { answerAtDoor, introduce, needsQuiet, wrongArity } from './door-commands.ts';
 import { isWord } from './commands/arguments.ts';
 import * as table from './commands/table.ts';
-import { isSingleKeyed, lookup, treatments } from './commands/table.ts';
+import { commands, isSingleKeyed, lookup, treatments } from './commands/table.ts';
 import { errorText } from './error-text.ts';
 import { Input } from './input.ts';
 import type { Credentials, Identity, RedisLink } from './link.ts';
@@ -57,6 +57,8 @@ export class RedisSession extends Session {
   #backend: RedisBackend | null = null;
   #link: RedisLink | null = null;
   #congested = false;
+  /** Number of the command that was framed last. */
+  #lastId = table.UNKNOWN;
   /** It waits until everything before it was answered, because it changes the link. */
   #wanted: RedisRequest | null = null;
   #limits: ScanLimits;
@@ -73,6 +75,8 @@ export class RedisSession extends Session {
   get db(): number { return this.database; }
   get backend(): RedisBackend | null { return this.#backend; }
   override get user(): string | null { return this.credentials === null ? null : (this.credentials.user ?? 'default'); }
+
+  override get lastOperation(): string { return this.#lastId === table.UNKNOWN ? '' : commands[this.#lastId]!.name; }
 
   override variable(name: string): string | undefined {
     return name === 'redis_client_name' ? this.clientName : super.variable(name);
@@ -150,6 +154,7 @@ export class RedisSession extends Session {
         continue;
       }
       const id = lookup(bytes, found.nameStart, found.nameEnd);
+      this.#lastId = id;
       const treatment = treatments[id]!;
       if (id === table.UNKNOWN && speaksHttp(bytes.toString('latin1', found.nameStart, Math.min(found.nameEnd, found.nameStart + 6)))) {
         this.destroy('SECURITY_ABORT');

@@ -71,7 +71,7 @@ const references: References = {
     (JSON.stringify(expression).includes('==') ? [] : [problem([], 'an operator', 'none')]),
 };
 
-export class FakePlane implements Pick<Plane, 'apply' | 'status' | 'metrics'> {
+export class FakePlane implements Pick<Plane, 'apply' | 'status' | 'metrics' | 'inspect'> {
   readonly applied: Config[] = [];
   /** What the workers refuse of a configuration. */
   refuse: (config: Config) => readonly Rejection[] = () => [];
@@ -84,6 +84,10 @@ export class FakePlane implements Pick<Plane, 'apply' | 'status' | 'metrics'> {
     if (this.failure !== null) throw this.failure;
     this.applied.push(config);
     return this.refuse(config);
+  }
+
+  async inspect(): Promise<readonly []> {
+    return [];
   }
 
   async status(): Promise<readonly PlaneStatus[]> {

@@ -1,0 +1,139 @@
+// What an operator asks about a running data plane: who is connected, and why a connection goes where it goes.
+import type { Engine } from './engine.ts';
+import { mismatchOf } from './router.ts';
+import type { Routes } from './reload.ts';
+import type { Origin } from './connection.ts';
+import type { Session } from './session.ts';
+
+export interface SessionFilter {
+  readonly id?: number;
+  readonly route?: string;
+  /** Client address, without port. */
+  readonly client?: string;
+  readonly user?: string;
+  readonly protocol?: string;
+  /** Seconds without a request, at least. */
+  readonly idle?: number;
+}
+
+export interface SessionInfo {
+  readonly id: number;
+  readonly worker: number;
+  readonly client: string;
+  readonly server: string;
+  readonly sni: string | null;
+  readonly route: string;
+  readonly protocol: string;
+  readonly user: string | null;
+  /** Seconds since it was opened, and since its last request. */
+  readonly age: number;
+  readonly idle: number;
+  /** Requests that were not answered yet. */
+  readonly in_flight: number;
+  readonly last_operation: string;
+  readonly bytes_in: number;
+  readonly bytes_out: number;
+  /** Bytes that the client has not taken yet. */
+  readonly unsent: number;
+}
+
+export type Question =
+  | { readonly what: 'sessions'; readonly filter: SessionFilter; readonly limit: number }
+  | { readonly what: 'kill'; readonly filter: SessionFilter }
+  | { readonly what: 'explain'; readonly origin: Origin };
+
+export interface SessionsAnswer { readonly total: number; readonly list: readonly SessionInfo[] }
+export interface KillAnswer { readonly killed: number }
+
+/** Why a route is not the one. */
+export interface Passed { readonly route: string; readonly why: string }
+
+export interface ExplainAnswer {
+  /** Null: no stream route matches. */
+  readonly route: string | null;
+  readonly protocol: string | null;
+  /** In the order in which they run. */
+  readonly plugins: readonly { readonly name: string; readonly priority: number; readonly phases: readonly string[] }[];
+  readonly nodes: readonly { readonly address: string; readonly available: boolean; readonly weight: number; readonly priority: number }[];
+  readonly others: readonly Passed[];
+}
+
+export type Answer = SessionsAnswer | KillAnswer | ExplainAnswer;
+
+export interface Inspected {
+  readonly worker: number;
+  readonly engine: Engine;
+  readonly routes: Routes;
+}
+
+export function inspect(question: Question, plane: Inspected): Answer {
+  switch (question.what) {
+    case 'sessions': return listSessions(question.filter, question.limit, plane);
+    case 'kill': return kill(question.filter, plane);
+    case 'explain': return explain(question.origin, plane);
+  }
+}
+
+function listSessions(filter: SessionFilter, limit: number, { engine, worker }: Inspected): SessionsAnswer {
+  const now = engine.clock.now();
+  const found = [...engine.sessions].filter((session) => fits(session, filter, now));
+  return { total: found.length, list: found.slice(0, limit).map((session) => infoOf(session, worker, now)) };
+}
+
+/** Ends them at once; what they asked for is not answered. */
+function kill(filter: SessionFilter, { engine }: Inspected): KillAnswer {
+  const now = engine.clock.now();
+  const found = [...engine.sessions].filter((session) => fits(session, filter, now));
+  for (const session of found) session.destroy('KILLED');
+  return { killed: found.length };
+}
+
+function fits(session: Session, { id, route, client, user, protocol, idle }: SessionFilter, now: number): boolean {
+  return (id === undefined || session.id === id)
+    && (route === undefined || session.route.id === route)
+    && (client === undefined || session.remoteAddress === client)
+    && (user === undefined || session.user === user)
+    && (protocol === undefined || session.route.protocol === protocol)
+    && (idle === undefined || session.idleFor(now) >= idle * 1000);
+}
+
+function infoOf(session: Session, worker: number, now: number): SessionInfo {
+  const { origin, outbox } = session.connection;
+  return {
+    id: session.id, worker,
+    client: `${bracketed(origin.remoteAddress)}:${origin.remotePort}`,
+    server: `${bracketed(origin.localAddress)}:${origin.localPort}`,
+    sni: origin.sni, route: session.route.id, protocol: session.route.protocol, user: session.user,
+    age: seconds(now - session.openedAt), idle: seconds(session.idleFor(now)),
+    in_flight: session.inFlight, last_operation: session.lastOperation,
+    bytes_in: session.received, bytes_out: outbox.total, unsent: outbox.pending,
+  };
+}
+
+function explain(origin: Origin, { routes }: Inspected): ExplainAnswer {
+  const chosen = routes.router.match(origin);
+  const built = chosen === null ? undefined : routes.builtOf(chosen.id);
+  const others = [...routes.matched].filter(([id]) => id !== chosen?.id).map(([route, conf]): Passed => (
+    { route, why: mismatchOf(conf, origin) ?? `it matches, but route ${chosen!.id} is more specific, has a higher priority or a lower id` }));
+  const places = chosen?.plan?.places ?? [];
+  return {
+    route: chosen?.id ?? null,
+    protocol: chosen?.protocol ?? null,
+    plugins: places.map(({ plugin, priority, hooks }) => ({
+      name: plugin, priority,
+      phases: (['connect', 'request', 'response', 'log', 'disconnect'] as const).filter((phase) => hooks[phase] !== undefined),
+    })),
+    nodes: built?.upstream?.choices ?? [],
+    others: others.slice(0, mostOthers),
+  };
+}
+
+const mostOthers = 100;
+
+function seconds(milliseconds: number): number {
+  return Math.round(milliseconds) / 1000;
+}
+
+function bracketed(address: string): string {
+  return address.includes(':') ? `[${address}]` : address;
+}
