@@ -95,7 +95,7 @@ const sinkProperties: Record<string, JsonSchema> = {
 export default definePlugin<Conf>({
   name: 'logger',
   version: '1.0.0',
-  priority: 400,
+  priority: 398,
   schema: {
     type: 'object', additionalProperties: false,
     properties: {

@@ -22,6 +22,8 @@ export interface PlaceOptions {
   readonly context: PluginContext;
   readonly per: 'request' | 'connection';
   readonly format: Readonly<Record<string, unknown>> | undefined;
+  /** Fields beside those of the format. */
+  readonly extra?: Readonly<Record<string, unknown>> | undefined;
   readonly filter: unknown;
   /** 0 to 1. */
   readonly sample: number;
@@ -45,13 +47,18 @@ const minute = 60_000;
 export function logPlace(options: PlaceOptions): Hooks {
   const place = new Place(options);
   const closing = { status: () => place.status(), close: () => place.close() };
-  if (options.per === 'connection') {
+  if (perConnection(options)) {
     return { disconnect: (session, reason) => place.ended(session, reason), ...closing };
   }
   const { select } = place;
   return {
     log: (request) => place.answered(request), transient: true, ...(select === null ? {} : { select }), ...closing,
   };
+}
+
+/** Bytes that pass as they are make no requests: what there is to log is the connection. */
+function perConnection({ per, context }: PlaceOptions): boolean {
+  return per === 'connection' || context.protocol === 'tcp' || context.protocol === 'udp';
 }
 
 class Place {
@@ -68,8 +75,9 @@ class Place {
   constructor(options: PlaceOptions) {
     const { context, sample } = options;
     this.#context = context;
-    const format = options.format ?? formatOf(context.metadata['log_format']);
-    this.#record = compileFormat(format ?? (options.per === 'request' ? requestFormat : connectionFormat));
+    const format = options.format ?? formatOf(context.metadata['log_format'])
+      ?? (perConnection(options) ? connectionFormat : requestFormat);
+    this.#record = compileFormat({ ...format, ...options.extra });
     const rules = Array.isArray(options.filter) ? options.filter : [];
     const filter = rules.length === 0 ? null : compileExpression(rules);
     this.#filter = filter;

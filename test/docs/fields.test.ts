@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { pagePaths, withTables } from './fields.ts';
+import { pagePaths, plugins, withTables } from './fields.ts';
 
 const pages = pagePaths().filter((path) => readFileSync(path, 'utf8').includes('<!-- fields: '));
 
@@ -10,7 +10,7 @@ test.each(pages)('the tables of %s are those of the schemas (node test/docs/fiel
 });
 
 test('each plugin\'s page has the table of its configuration', () => {
-  for (const name of ['fault-injection', 'ip-restriction', 'limit-conn', 'limit-count', 'logger', 'syslog']) {
+  for (const { name } of plugins) {
     expect(readFileSync(`docs/plugins/${name}.md`, 'utf8')).toContain(`<!-- fields: plugin ${name} -->\n| Field |`);
   }
 });

@@ -6,16 +6,15 @@ import { kinds } from '../../core/config/resource.ts';
 import type { JsonSchema } from '../../core/schema.ts';
 import { metaSchema } from '../../core/registry.ts';
 import { settingsSchema } from '../../core/settings-schema.ts';
-import faultInjection from '../../plugins/fault-injection.ts';
-import ipRestriction from '../../plugins/ip-restriction.ts';
-import limitConn from '../../plugins/limit-conn.ts';
-import limitCount from '../../plugins/limit-count.ts';
-import logger from '../../plugins/logger.ts';
-import syslog from '../../plugins/syslog.ts';
+import type { Plugin } from '../../core/plugin.ts';
 import redis from '../../protocols/redis/index.ts';
 
+const files = readdirSync('plugins').filter((name) => name.endsWith('.ts')).map((name) => join(process.cwd(), 'plugins', name));
+/** All that come with Millrace. */
+export const plugins = await Promise.all(files.map(async (file) => (await import(file) as { default: Plugin }).default));
+
 const schemas: Readonly<Record<string, JsonSchema>> = {
-  ...Object.fromEntries([faultInjection, ipRestriction, limitConn, limitCount, logger, syslog].flatMap((plugin) => [
+  ...Object.fromEntries(plugins.flatMap((plugin) => [
     [`plugin ${plugin.name}`, plugin.schema], [`metadata ${plugin.name}`, plugin.metadataSchema ?? {}],
   ])),
   '_meta': metaSchema,
