@@ -1,5 +1,6 @@
 // What configuration sources have in common: the store behind the admin API, the watched file, and both
 // joined.
+import type { AuditLog, AuditRecord } from './audit.ts';
 import type { Kind, Resource, Value } from './resource.ts';
 import { kindNames } from './resource.ts';
 
@@ -52,13 +53,26 @@ export interface Version {
   readonly before: Value | null;
   /** Unix seconds. */
   readonly time: number;
+  /** Unix seconds at which it is taken away, and at which what was before would have been. */
+  readonly expiresAt?: number;
+  readonly beforeExpiresAt?: number;
 }
 
 /** Past changes, newest first. */
 export interface History {
-  /** Changes since this revision are known: the configuration can be brought back to it. */
+  /** Changes after this revision are known: the configuration can be brought back to it. */
   readonly since: number;
   readonly versions: readonly Version[];
+}
+
+/** Which part of the past: revisions between two others, the newest of them first. */
+export interface HistoryPage {
+  /** Below this revision. */
+  readonly before?: number;
+  /** Above this revision. */
+  readonly after?: number;
+  /** Ends with the revision that makes it this many changes; a revision is never cut. */
+  readonly limit?: number;
 }
 
 /**
@@ -73,10 +87,15 @@ export interface Store extends ConfigSource {
   /** With `revision` only if the resource's modifiedIndex is that one; 0: only if it does not exist. */
   put(kind: Kind, id: string, value: Value, revision?: number): Promise<Written>;
   delete(kind: Kind, id: string, revision?: number): Promise<'deleted' | 'absent' | 'conflict'>;
-  /** All of them or none, as one revision. Deleting what does not exist is no change. */
-  write(writes: readonly Write[]): Promise<Committed>;
+  /**
+   * All of them or none, as one revision. Deleting what does not exist is no change. A store with `audit` keeps
+   * the record, with the revision, together with the change; without a change it is not kept.
+   */
+  write(writes: readonly Write[], record?: AuditRecord): Promise<Committed>;
   /** Of one resource, or of all; the number kept is limited. */
-  history(of?: { readonly kind: Kind; readonly id: string }): Promise<History>;
+  history(of?: { readonly kind: Kind; readonly id: string }, page?: HistoryPage): Promise<History>;
+  /** Who changed what. Absent: this store does not keep it. */
+  readonly audit?: AuditLog;
 }
 
 export function emptyConfig(revision = 0): Config {

@@ -4,8 +4,9 @@ import { chmodSync, closeSync, fsyncSync, mkdirSync, openSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { ProxyError } from '../errors.ts';
+import { keptRecords, type AuditPage, type AuditRecord, type KeptRecord } from './audit.ts';
 import { isKind, type Kind, type Resource, type Value } from './resource.ts';
-import { emptyResources, frozenResource, type Config, type History, type Version } from './source.ts';
+import { emptyResources, frozenResource, type Config, type History, type HistoryPage, type Version } from './source.ts';
 import { LocalStore, unixTime, type Change, type UnixTime } from './store.ts';
 
 export interface SqliteStoreOptions {
@@ -17,8 +18,13 @@ export interface SqliteStoreOptions {
   readonly maxBytes?: number;
 }
 
-const schemaVersion = 2;
+const schemaVersion = 3;
 const pageBytes = 4096;
+
+// Added by format 3.
+const auditTable = `
+  CREATE TABLE audit (number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, record TEXT NOT NULL) STRICT;
+`;
 
 const tables = `
   CREATE TABLE state (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
@@ -31,24 +37,33 @@ const tables = `
   ) STRICT, WITHOUT ROWID;
   CREATE TABLE history (
     revision INTEGER NOT NULL, kind TEXT NOT NULL, id TEXT NOT NULL, value TEXT, before TEXT, time INTEGER NOT NULL,
+    expires_at INTEGER, before_expires_at INTEGER,
     PRIMARY KEY (revision, kind, id)
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX history_of ON history (kind, id, revision);
-  PRAGMA user_version = ${schemaVersion};
+  ${auditTable}
 `;
 
-// What was before a change was not kept in format 1: history begins anew.
-const fromFormat1 = `
-  ALTER TABLE resources ADD COLUMN expires_at INTEGER;
-  DROP TABLE history;
-  CREATE TABLE history (
-    revision INTEGER NOT NULL, kind TEXT NOT NULL, id TEXT NOT NULL, value TEXT, before TEXT, time INTEGER NOT NULL,
-    PRIMARY KEY (revision, kind, id)
-  ) STRICT, WITHOUT ROWID;
-  CREATE INDEX history_of ON history (kind, id, revision);
-  INSERT INTO state SELECT 'history_since', value FROM state WHERE name = 'revision';
-  PRAGMA user_version = ${schemaVersion};
-`;
+/** What brings a file from a format to the next one. */
+const steps: Readonly<Record<number, string>> = {
+  0: tables,
+  // What was before a change was not kept in format 1: history begins anew.
+  1: `
+    ALTER TABLE resources ADD COLUMN expires_at INTEGER;
+    DROP TABLE history;
+    CREATE TABLE history (
+      revision INTEGER NOT NULL, kind TEXT NOT NULL, id TEXT NOT NULL, value TEXT, before TEXT, time INTEGER NOT NULL,
+      PRIMARY KEY (revision, kind, id)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX history_of ON history (kind, id, revision);
+    INSERT INTO state SELECT 'history_since', value FROM state WHERE name = 'revision';
+  `,
+  2: `
+    ALTER TABLE history ADD COLUMN expires_at INTEGER;
+    ALTER TABLE history ADD COLUMN before_expires_at INTEGER;
+    ${auditTable}
+  `,
+};
 
 export class SqliteStore extends LocalStore {
   readonly #db: DatabaseSync;
@@ -83,13 +98,38 @@ export class SqliteStore extends LocalStore {
     }
   }
 
-  protected persist(revision: number, changes: readonly Change[]): void {
-    if (!this.#open) throw new ProxyError('STORE_FAILED', 'the configuration store is closed');
-    try {
-      this.#db.exec('BEGIN IMMEDIATE');
+  protected persist(revision: number, changes: readonly Change[], record: AuditRecord | undefined): void {
+    this.#transaction(() => {
       for (const change of changes) this.#write(change);
       this.#statements.forget.run(revision - this.#kept);
       this.#statements.count.run(revision);
+      if (record !== undefined) this.#keep(record);
+    });
+  }
+
+  protected keepRecord(record: AuditRecord): void {
+    this.#transaction(() => this.#keep(record));
+  }
+
+  protected records({ before = Number.MAX_SAFE_INTEGER, limit }: AuditPage): readonly KeptRecord[] {
+    try {
+      return this.#statements.records.all(before, limit).map((row) => (
+        { ...JSON.parse(String(row['record'])) as AuditRecord, number: Number(row['number']) }));
+    } catch (error) {
+      throw failure(error, '');
+    }
+  }
+
+  #keep(record: AuditRecord): void {
+    this.#statements.keep.run(record.id, JSON.stringify(record));
+    this.#statements.forgetRecords.run(keptRecords);
+  }
+
+  #transaction(work: () => void): void {
+    if (!this.#open) throw new ProxyError('STORE_FAILED', 'the configuration store is closed');
+    try {
+      this.#db.exec('BEGIN IMMEDIATE');
+      work();
       this.#db.exec('COMMIT');
     } catch (error) {
       this.#rollBack();
@@ -105,7 +145,9 @@ export class SqliteStore extends LocalStore {
       const { createdIndex, modifiedIndex, createTime = time, expiresAt = null } = resource;
       put.run(kind, id, text, createdIndex, modifiedIndex, createTime, time, expiresAt);
     }
-    remember.run(revision, kind, id, text, before === undefined ? null : JSON.stringify(before.value), time);
+    remember.run(
+      revision, kind, id, text, before === undefined ? null : JSON.stringify(before.value), time,
+      resource?.expiresAt ?? null, before?.expiresAt ?? null);
   }
 
   // A full disk may have ended the transaction already; a second ROLLBACK would hide the reason.
@@ -117,10 +159,13 @@ export class SqliteStore extends LocalStore {
     }
   }
 
-  protected past(of?: { readonly kind: Kind; readonly id: string }): History {
+  protected past(of: Of | undefined, { before = Number.MAX_SAFE_INTEGER, after = 0, limit }: HistoryPage): History {
     try {
-      const { past, pastOf, since } = this.#statements;
-      const rows = of === undefined ? past.all() : pastOf.all(of.kind, of.id);
+      const { past, pastOf, cut, cutOf, since } = this.#statements;
+      const last = limit === undefined ? undefined
+        : of === undefined ? cut.get(before, limit - 1) : cutOf.get(before, of.kind, of.id, limit - 1);
+      const from = Math.max(after, Number(last?.['revision'] ?? 0) - 1);
+      const rows = of === undefined ? past.all(before, from) : pastOf.all(before, from, of.kind, of.id);
       const began = Number(since.get()?.['value'] ?? 0);
       return { since: Math.max(began, this.config.revision - this.#kept), versions: rows.map(versionOf) };
     } catch (error) {
@@ -135,29 +180,39 @@ export class SqliteStore extends LocalStore {
   }
 }
 
-interface Statements {
-  readonly put: StatementSync; readonly remove: StatementSync; readonly remember: StatementSync;
-  readonly forget: StatementSync; readonly count: StatementSync;
-  readonly past: StatementSync; readonly pastOf: StatementSync; readonly since: StatementSync;
-}
+type Of = { readonly kind: Kind; readonly id: string };
+type Statements = Readonly<Record<
+  | 'put' | 'remove' | 'remember' | 'forget' | 'count' | 'past' | 'pastOf' | 'cut' | 'cutOf' | 'since'
+  | 'keep' | 'forgetRecords' | 'records', StatementSync>>;
 
 function prepare(db: DatabaseSync): Statements {
+  const changes = 'FROM history WHERE revision < ?';
+  const newest = 'ORDER BY revision DESC, kind, id';
   return {
     put: db.prepare('INSERT OR REPLACE INTO resources VALUES (?, ?, ?, ?, ?, ?, ?, ?)'),
     remove: db.prepare('DELETE FROM resources WHERE kind = ? AND id = ?'),
-    remember: db.prepare('INSERT OR REPLACE INTO history VALUES (?, ?, ?, ?, ?, ?)'),
+    remember: db.prepare('INSERT OR REPLACE INTO history VALUES (?, ?, ?, ?, ?, ?, ?, ?)'),
     forget: db.prepare('DELETE FROM history WHERE revision <= ?'),
     count: db.prepare("UPDATE state SET value = ? WHERE name = 'revision'"),
-    past: db.prepare('SELECT * FROM history ORDER BY revision DESC, kind, id'),
-    pastOf: db.prepare('SELECT * FROM history WHERE kind = ? AND id = ? ORDER BY revision DESC'),
+    past: db.prepare(`SELECT * ${changes} AND revision > ? ${newest}`),
+    pastOf: db.prepare(`SELECT * ${changes} AND revision > ? AND kind = ? AND id = ? ${newest}`),
+    cut: db.prepare(`SELECT revision ${changes} ${newest} LIMIT 1 OFFSET ?`),
+    cutOf: db.prepare(`SELECT revision ${changes} AND kind = ? AND id = ? ${newest} LIMIT 1 OFFSET ?`),
     since: db.prepare("SELECT value FROM state WHERE name = 'history_since'"),
+    keep: db.prepare(
+      'INSERT INTO audit (id, record) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET record = excluded.record'),
+    forgetRecords: db.prepare('DELETE FROM audit WHERE number <= (SELECT max(number) FROM audit) - ?'),
+    records: db.prepare('SELECT number, record FROM audit WHERE number < ? ORDER BY number DESC LIMIT ?'),
   };
 }
 
 function versionOf(row: Readonly<Record<string, unknown>>): Version {
+  const { expires_at: end, before_expires_at: beforeEnd } = row;
   return {
     revision: Number(row['revision']), kind: String(row['kind']) as Kind, id: String(row['id']), time: Number(row['time']),
     value: valueOf(row['value']), before: valueOf(row['before']),
+    ...(end === null ? {} : { expiresAt: Number(end) }),
+    ...(beforeEnd === null ? {} : { beforeExpiresAt: Number(beforeEnd) }),
   };
 }
 
@@ -192,8 +247,17 @@ function configure(db: DatabaseSync, maxBytes: number): void {
     throw new ProxyError('STORE_FAILED', 'the configuration store was written by a newer Millrace '
       + `(format ${version}, this one reads up to ${schemaVersion})`);
   }
-  if (version === 0) db.exec(`BEGIN IMMEDIATE; ${tables} COMMIT`);
-  if (version === 1) db.exec(`BEGIN IMMEDIATE; ${fromFormat1} COMMIT`);
+  migrate(db, version);
+}
+
+function migrate(db: DatabaseSync, from: number): void {
+  if (from === schemaVersion) return;
+  db.exec('BEGIN IMMEDIATE');
+  // A new file gets everything at once.
+  for (let version = from; version < schemaVersion; version = version === 0 ? schemaVersion : version + 1) {
+    db.exec(steps[version]!);
+  }
+  db.exec(`PRAGMA user_version = ${schemaVersion}; COMMIT`);
 }
 
 function readConfig(db: DatabaseSync): Config {

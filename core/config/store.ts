@@ -2,9 +2,11 @@
 // is made durable is theirs.
 import { ProxyError } from '../errors.ts';
 import { isForbiddenName } from '../schema.ts';
+import type { AuditLog, AuditPage, AuditRecord, KeptRecord } from './audit.ts';
 import type { Kind, Resource, Value } from './resource.ts';
 import {
-  frozenResource, Listeners, type Committed, type Config, type History, type Store, type Write, type Written,
+  frozenResource, Listeners, type Committed, type Config, type History, type HistoryPage, type Store, type Version,
+  type Write, type Written,
 } from './source.ts';
 
 /** What one write does to one resource. */
@@ -18,6 +20,15 @@ export interface Change {
   readonly text: string | null;
   readonly before: Resource | undefined;
   readonly time: number;
+}
+
+/** A change as history remembers it. */
+export function versionOf({ revision, kind, id, resource, before, time }: Change): Version {
+  return {
+    revision, kind, id, value: resource?.value ?? null, before: before?.value ?? null, time,
+    ...(resource?.expiresAt === undefined ? {} : { expiresAt: resource.expiresAt }),
+    ...(before?.expiresAt === undefined ? {} : { beforeExpiresAt: before.expiresAt }),
+  };
 }
 
 /** Unix time in whole seconds. */
@@ -38,9 +49,17 @@ export abstract class LocalStore implements Store {
   }
 
   /** Returns when all changes are durable; throws STORE_FAILED when none was made. */
-  protected abstract persist(revision: number, changes: readonly Change[]): void;
-  protected abstract past(of: { readonly kind: Kind; readonly id: string } | undefined): History;
+  protected abstract persist(revision: number, changes: readonly Change[], record: AuditRecord | undefined): void;
+  protected abstract past(of: { readonly kind: Kind; readonly id: string } | undefined, page: HistoryPage): History;
+  /** Of two records with the same id the last one counts. */
+  protected abstract keepRecord(record: AuditRecord): void;
+  protected abstract records(page: AuditPage): readonly KeptRecord[];
   abstract close(): Promise<void>;
+
+  readonly audit: AuditLog = {
+    keep: async (record) => this.keepRecord(record),
+    list: async (page) => this.records(page),
+  };
 
   get config(): Config {
     return this.#config;
@@ -72,7 +91,7 @@ export abstract class LocalStore implements Store {
   }
 
   // Not interrupted by anything from its first line on: what it looked at is what it changes.
-  async write(writes: readonly Write[]): Promise<Committed> {
+  async write(writes: readonly Write[], record?: AuditRecord): Promise<Committed> {
     const index = writes.findIndex(({ kind, id, revision }) =>
       revision !== undefined && revision !== (this.get(kind, id)?.modifiedIndex ?? 0));
     if (index >= 0) return { outcome: 'conflict', index, resource: this.get(writes[index]!.kind, writes[index]!.id) };
@@ -82,13 +101,13 @@ export abstract class LocalStore implements Store {
       .filter(({ kind, id, value }) => value !== null || this.get(kind, id) !== undefined)
       .map((write) => this.#change(write, revision, time));
     if (changes.length === 0) return { outcome: 'written', revision: this.#config.revision };
-    this.persist(revision, changes);
+    this.persist(revision, changes, record === undefined ? undefined : { ...record, revision });
     this.#take(revision, changes);
     return { outcome: 'written', revision };
   }
 
-  async history(of?: { readonly kind: Kind; readonly id: string }): Promise<History> {
-    return this.past(of);
+  async history(of?: { readonly kind: Kind; readonly id: string }, page: HistoryPage = {}): Promise<History> {
+    return this.past(of, page);
   }
 
   #change({ kind, id, value, expiresAt }: Write, revision: number, time: number): Change {

@@ -1,7 +1,8 @@
 // What every store promises. A store's own test file calls this with a way to open it.
 import { describe, expect, test } from 'vitest';
+import type { AuditRecord } from '../../core/config/audit.ts';
 import { kindNames } from '../../core/config/resource.ts';
-import type { Config, Store } from '../../core/config/source.ts';
+import type { Config, HistoryPage, Store } from '../../core/config/source.ts';
 
 export interface StoreUnderTest {
   readonly name: string;
@@ -178,6 +179,41 @@ export function testStore({ name, open }: StoreUnderTest): void {
       expect(store.get('upstreams', 'a')?.expiresAt).toBe(100);
       await store.put('upstreams', 'a', value);
       expect(store.get('upstreams', 'a')).not.toHaveProperty('expiresAt');
+      const { versions } = await store.history();
+      expect(versions.map((each) => [each.expiresAt, each.beforeExpiresAt])).toEqual([[undefined, 100], [100, undefined]]);
+      await store.close();
+    });
+
+    test('the past is read in pages that never cut a revision', async () => {
+      const store = await open(() => 7);
+      await store.write(['a', 'b', 'c'].map((id) => ({ kind: 'upstreams', id, value })));
+      await store.put('upstreams', 'a', {});
+      await store.put('upstreams', 'b', {});
+      const page = async (of: Parameters<Store['history']>[0], how: HistoryPage): Promise<string[]> =>
+        (await store.history(of, how)).versions.map(({ revision, id }) => `${revision}${id}`);
+      expect(await page(undefined, { limit: 2 })).toEqual(['3b', '2a']);
+      expect((await page(undefined, { limit: 1, before: 2 })).toSorted()).toEqual(['1a', '1b', '1c']);
+      expect(await page(undefined, { after: 1 })).toEqual(['3b', '2a']);
+      expect(await page({ kind: 'upstreams', id: 'a' }, { limit: 1 })).toEqual(['2a']);
+      expect(await page({ kind: 'upstreams', id: 'a' }, { limit: 10 })).toEqual(['2a', '1a']);
+      await store.close();
+    });
+
+    test('the record of a write is kept with it, and not without it', async () => {
+      const store = await open(() => 7);
+      const record: AuditRecord = {
+        id: 'r1', time: 1, who: 'admin', address: '::1', method: 'PUT', path: '/admin/upstreams/a', outcome: 'done', changes: [],
+      };
+      await store.write([{ kind: 'upstreams', id: 'a', value, revision: 9 }], record);
+      expect(await store.audit!.list({ limit: 10 })).toEqual([]);
+      await store.write([{ kind: 'upstreams', id: 'a', value }], record);
+      await store.audit!.keep({ ...record, id: 'r2', outcome: 'refused' });
+      await store.audit!.keep({ ...record, outcome: 'taken back' });
+      const kept = await store.audit!.list({ limit: 10 });
+      expect(kept.map(({ id, outcome, revision }) => [id, outcome, revision])).toEqual([['r2', 'refused', undefined], ['r1', 'taken back', undefined]]);
+      expect((await store.audit!.list({ limit: 1, before: kept[0]!.number })).map(({ id }) => id)).toEqual(['r1']);
+      await store.write([{ kind: 'upstreams', id: 'a', value }], { ...record, id: 'r3' });
+      expect((await store.audit!.list({ limit: 1 }))[0]).toMatchObject({ id: 'r3', revision: 2 });
       await store.close();
     });
   });
