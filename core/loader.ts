@@ -4,6 +4,7 @@ import { existsSync, readdirSync, statSync } from 'node:fs';
 import { registerHooks } from 'node:module';
 import { basename, dirname, extname, join, sep } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { formatBySyntax } from './module-format.ts';
 import { provideSources, recordSources, type Source, type Sources } from './module-sources.ts';
 import type { ModuleStatus } from './plane.ts';
 import type { Plugin } from './plugin.ts';
@@ -44,7 +45,9 @@ registerHooks({
   resolve(specifier, context, next) {
     const ours = own[specifier];
     if (ours !== undefined) return { url: ours, shortCircuit: true };
-    const resolved = next(specifier, context);
+    const found = next(specifier, context);
+    const format = formatBySyntax(found.url, found.format);
+    const resolved = format === found.format ? found : { ...found, format };
     const version = /[?&]v=(\d+)$/.exec(context.parentURL ?? '')?.[1];
     const relative = specifier.startsWith('./') || specifier.startsWith('../');
     if (version === undefined || !relative || !resolved.url.startsWith('file:') || inPackage(resolved.url)) return resolved;

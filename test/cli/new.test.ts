@@ -23,6 +23,18 @@ stream_routes:
   expect(err.trim().split('\n')).toHaveLength(1);
 });
 
+test('what `npm init` writes into package.json does not keep new plugins and protocols from loading', async () => {
+  using place = new Place();
+  place.write('package.json', '{ "name": "mine", "type": "commonjs" }');
+  await place.run('new', 'plugin', 'deny-some');
+  await place.run('new', 'protocol', 'line');
+  const tested = await place.run('test', 'plugins/deny-some.test.ts', 'protocols/line.test.ts');
+  expect([tested.code, tested.out]).toEqual([0, expect.stringMatching(/pass 3\n/)]);
+  place.write('plugins/table.js', 'module.exports = { name: "common", priority: 1, schema: {}, setup: () => ({}) };');
+  place.write('millrace.yaml', 'plugins: [plugins]\nprotocols: [protocols]\n');
+  expect(await place.run('check')).toEqual({ code: 0, out: 'ok\n', err: '' });
+});
+
 test('a test of a plugin that fails is exit code 1', async () => {
   using place = new Place();
   await place.run('new', 'plugin', 'deny-some');

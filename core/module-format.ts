@@ -1,0 +1,15 @@
+// Plugins and protocols are ES modules, whatever the package.json around them says: `npm init` writes
+// `"type": "commonjs"`, and Node would then refuse the first `import` of a file.
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+const asModule: Readonly<Record<string, string>> = { 'commonjs': 'module', 'commonjs-typescript': 'module-typescript' };
+// As Node decides for packages that say nothing; `import(` and `import.meta` say nothing, either.
+const moduleSyntax = /^[ \t]*(?:import[ \t]*["'{*]|import[ \t]+[\w$]|export[ \t]*[{*]|export[ \t]+\w)/m;
+
+/** The format of a file outside of packages that Node takes for CommonJS, by what stands in it. */
+export function formatBySyntax(url: string, format: string | null | undefined): string | null | undefined {
+  const wanted = asModule[format ?? ''];
+  if (wanted === undefined || !/^file:.*\.[jt]s(?:[?#]|$)/.test(url) || url.includes('/node_modules/')) return format;
+  return moduleSyntax.test(readFileSync(fileURLToPath(url), 'utf8')) ? wanted : format;
+}
