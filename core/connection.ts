@@ -26,6 +26,7 @@ export interface Listener {
   gone(): void;
 }
 
+const NOTHING = Buffer.alloc(0);
 const connection = Symbol('connection');
 type Owned = Socket & { [connection]?: Connection };
 
@@ -104,6 +105,16 @@ export class Connection {
     if (!this.#paused) return;
     this.#paused = false;
     this.socket.resume();
+  }
+
+  /**
+   * Whether the client is known to have reset it. Of a socket that is not read, or whose client sent its last byte, the
+   * kernel tells that only to who writes; a write of nothing is enough. (With TLS a socket is read while it is paused.)
+   */
+  lost(): boolean {
+    const { socket } = this;
+    if (!socket.destroyed && socket.writableLength === 0 && !socket.writableEnded) socket.write(NOTHING);
+    return socket.destroyed || socket.errored !== null;
   }
 
   /** Ends after everything written has left; a client that does not take it is cut after `linger` ms. */

@@ -162,7 +162,13 @@ export abstract class Session implements Owner, Receiver, Listener {
     }
     request.keep();
     this.enqueue(request);
-    this.hold(wait.then(() => this.#dispatch(request)));
+    this.hold(wait.then(() => this.#waited(request)));
+  }
+
+  /** Its hooks are done, and took their time: the client may have left. */
+  #waited(request: Request): void {
+    if (this.#unheard && this.connection.lost()) this.destroy('CLIENT_RESET');
+    else this.#dispatch(request);
   }
 
   #begin(request: Request): Promise<void> | undefined {
@@ -203,6 +209,9 @@ export abstract class Session implements Owner, Receiver, Listener {
       request.plan.leave();
     }
   }
+
+  /** Whether a client that resets its connection would go unnoticed. */
+  get #unheard(): boolean { return this.connection.paused || this.#ended; }
 
   /** Asks once who wants to see it answered. A hook that waited may answer it before it would be sent. */
   #decide(request: Request): void {
@@ -483,6 +492,7 @@ export abstract class Session implements Owner, Receiver, Listener {
       if (this.#slowSince === 0) this.#slowSince = now;
       if (now - this.#slowSince > limits.slowClient) return this.destroy('CLIENT_SLOW');
     }
+    if (this.#holds > 0 && this.#unheard && this.connection.lost()) return this.destroy('CLIENT_RESET');
     const since = this.unfinishedSince;
     if (since > 0 && now - since > limits.requestTimeout && !this.connection.paused) {
       return this.destroy('CLIENT_REQUEST_TIMEOUT');
