@@ -1,6 +1,7 @@
 // The composition root: puts everything together, and nothing else. The only file that knows the container.
 import 'reflect-metadata';
 import { container as rootContainer, instanceCachingFactory, type DependencyContainer } from 'tsyringe';
+import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { effectiveRoute } from './config/effective.ts';
 import { Expiry } from './config/expiry.ts';
@@ -8,7 +9,7 @@ import { FileSource, type ConfigEvent } from './config/file.ts';
 import { MergedConfig } from './config/merged.ts';
 import type { StreamRouteValue } from './config/schemas/stream-route.ts';
 import type { UpstreamValue } from './config/schemas/upstream.ts';
-import { emptyConfig, type Config, type ConfigSource } from './config/source.ts';
+import { emptyConfig, type Config, type ConfigSource, type Store } from './config/source.ts';
 import { SqliteStore } from './config/sqlite-store.ts';
 import { DataPlane } from './data-plane.ts';
 import { ProxyError } from './errors.ts';
@@ -22,7 +23,7 @@ import type { Rejection } from './plane.ts';
 import type { EmbeddedServer } from './protocol.ts';
 import { referencesOf } from './references.ts';
 import { Registry } from './registry.ts';
-import type { Settings } from './settings.ts';
+import type { EtcdSettings, Settings } from './settings.ts';
 import { LOADER, PLANE, REGISTRY, STORE } from './tokens.ts';
 import { SharedWindows } from './windows.ts';
 import { Workers } from './workers.ts';
@@ -90,7 +91,8 @@ export async function startApp(options: AppOptions): Promise<App> {
     const keys = AdminKeys.open(settings.admin);
     for (const text of keys.warnings) log.warn({ code: 'SETTINGS_INVALID' }, text);
 
-    const store = container.resolve(STORE);
+    const { etcd } = settings.store;
+    const store = etcd === undefined ? container.resolve(STORE) : await openEtcd(etcd, log);
     closers.push(() => store.close());
     // The file is checked before the two are one configuration.
     let merged: MergedConfig | null = null;
@@ -189,6 +191,20 @@ function register(container: DependencyContainer, options: AppOptions, upstream:
         settings, log, registry: c.resolve(REGISTRY), loader: c.resolve(LOADER), windows, occupancy, worker: 0, workers: 1, upstream,
       }));
     }),
+  });
+}
+
+async function openEtcd(settings: EtcdSettings, log: Logger): Promise<Store> {
+  const { endpoints, prefix, username, password, timeout_s: seconds, snapshot, tls } = settings;
+  const { EtcdStore } = await import('./config/etcd-store.ts');
+  const read = (name: 'ca' | 'cert' | 'key'): { readonly [file: string]: Buffer } => {
+    const path = tls?.[name];
+    return path === undefined ? {} : { [name]: readFileSync(path) };
+  };
+  return EtcdStore.open({
+    endpoints, prefix, snapshot, log, timeout: seconds * 1000,
+    ...(username === undefined ? {} : { username }), ...(password === undefined ? {} : { password }),
+    ...(tls === undefined ? {} : { tls: { verify: tls.verify, ...read('ca'), ...read('cert'), ...read('key') } }),
   });
 }
 

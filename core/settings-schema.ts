@@ -53,6 +53,9 @@ const limits = section({
   unauthenticated_bulk_bytes: whole(
     16 * 1024, 64, 'Longest argument before the client logged in, where it must.',
   ),
+  unauthenticated_unsent_bytes: whole(
+    1024, 1, 'Unsent replies before the client logged in, where it must: it is not read, and closed a second later.',
+  ),
   bulk_bytes: whole(512 * mib, 1024, 'Longest argument or value.'),
   arguments: whole(1048576, 1, 'Arguments of one command.'),
   request_bytes: whole(
@@ -149,6 +152,33 @@ export const settingsSchema: JsonSchema = object({
   store: section({
     path: { ...path, default: 'data/millrace.db', description: 'File of the embedded store.' },
     max_bytes: whole(1024 ** 3, 65536, 'Size beyond which the store refuses writes.'),
+    etcd: {
+      type: 'object', additionalProperties: false, required: ['endpoints'],
+      description: 'Keeps resources in etcd instead, which several Millrace nodes share.',
+      properties: {
+        endpoints: {
+          type: 'array', minItems: 1, maxItems: 16, description: 'Where it answers, for example `http://127.0.0.1:2379`.',
+          items: { type: 'string', pattern: '^https?://[^/@]+$', 'x-expected': 'http://host:port or https://host:port' },
+        },
+        prefix: {
+          type: 'string', pattern: '^(/[A-Za-z0-9._-]+)+$', 'x-expected': 'path such as /millrace', default: '/millrace',
+          description: 'Before all keys.',
+        },
+        username: { type: 'string', minLength: 1, maxLength: 256, description: 'User, where etcd asks for one.' },
+        password: { type: 'string', minLength: 1, maxLength: 1024, writeOnly: true, description: 'Its password.' },
+        timeout_s: { type: 'number', exclusiveMinimum: 0, maximum: 60, default: 5, description: 'Seconds for an answer.' },
+        snapshot: { ...path, default: 'data/etcd-snapshot.json', description: 'File with the last configuration that was seen.' },
+        tls: {
+          type: 'object', additionalProperties: false, description: 'For `https` endpoints.',
+          properties: {
+            verify: { type: 'boolean', default: true, description: 'Whether the certificate is checked.' },
+            ca: { ...path, description: 'File with the certificates to check it by, instead of those of the system.' },
+            cert: { ...path, description: 'File with the certificate that we show.' },
+            key: { ...path, description: 'File with its private key.' },
+          },
+        },
+      },
+    },
   }, 'Where the Admin API keeps resources.'),
   resources: { ...path, description: 'Resources file (YAML or JSON) that is watched.' },
   plugins: {

@@ -26,7 +26,7 @@ export interface ListenerSettings {
 /** What each means stands in the schema. */
 export interface LimitSettings {
   readonly inline_bytes: number; readonly unauthenticated_arguments: number;
-  readonly unauthenticated_bulk_bytes: number; readonly bulk_bytes: number; readonly arguments: number;
+  readonly unauthenticated_bulk_bytes: number; readonly unauthenticated_unsent_bytes: number; readonly bulk_bytes: number; readonly arguments: number;
   readonly request_bytes: number; readonly stream_from_bytes: number; readonly reply_nesting: number;
   readonly pipelined_requests: number; readonly reply_window_bytes: number; readonly unsent_reply_pause_bytes: number;
   readonly unsent_reply_close_bytes: number; readonly slow_client_s: number;
@@ -38,6 +38,16 @@ export interface LimitSettings {
   readonly client_idle_timeout_s: number;
 }
 
+export interface EtcdSettings {
+  readonly endpoints: readonly string[];
+  readonly prefix: string;
+  readonly username?: string;
+  readonly password?: string;
+  readonly timeout_s: number;
+  readonly snapshot: string;
+  readonly tls?: { readonly verify: boolean; readonly ca?: string; readonly cert?: string; readonly key?: string };
+}
+
 /** Keys as in the file; paths are absolute. */
 export interface Settings {
   readonly listeners: readonly ListenerSettings[];
@@ -47,7 +57,7 @@ export interface Settings {
     readonly address: string; readonly port: number; readonly allow_remote: boolean;
     readonly key?: string; readonly key_file: string; readonly body_limit_bytes: number;
   };
-  readonly store: { readonly path: string; readonly max_bytes: number };
+  readonly store: { readonly path: string; readonly max_bytes: number; readonly etcd?: EtcdSettings };
   readonly resources?: string;
   readonly plugins: readonly string[];
   readonly protocols: readonly string[];
@@ -133,7 +143,10 @@ function withAbsolutePaths(settings: Settings, folder: string): Settings {
     listeners: settings.listeners.map(
       ({ tls, ...rest }) => (tls === undefined ? rest : { ...rest, tls: fullTls(tls, full) })),
     admin: { ...settings.admin, key_file: full(settings.admin.key_file) },
-    store: { ...settings.store, path: full(settings.store.path) },
+    store: {
+      ...settings.store, path: full(settings.store.path),
+      ...(settings.store.etcd === undefined ? {} : { etcd: etcdWithFullPaths(settings.store.etcd, full) }),
+    },
     ...(settings.resources === undefined ? {} : { resources: full(settings.resources) }),
     plugins: settings.plugins.map(full),
     protocols: settings.protocols.map(full),
@@ -150,5 +163,16 @@ function fullTls({ cert, key, certificates }: Tls, full: (path: string) => strin
     ...(certificates === undefined ? {}
       : { certificates: certificates.map(
         (each) => ({ ...each, cert: full(each.cert), key: full(each.key) })) }),
+  };
+}
+
+function etcdWithFullPaths(etcd: EtcdSettings, full: (path: string) => string): EtcdSettings {
+  const files = (['ca', 'cert', 'key'] as const).flatMap((name) => {
+    const path = etcd.tls?.[name];
+    return path === undefined ? [] : [[name, full(path)] as const];
+  });
+  return {
+    ...etcd, snapshot: full(etcd.snapshot),
+    ...(etcd.tls === undefined ? {} : { tls: { ...etcd.tls, ...Object.fromEntries(files) } }),
   };
 }

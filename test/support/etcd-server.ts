@@ -1,0 +1,60 @@
+// A real etcd of the test's own: free ports, a temporary folder.
+import { spawn, type ChildProcess } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { freePort } from './ports.ts';
+
+export interface EtcdServer extends AsyncDisposable {
+  readonly endpoint: string;
+  /** Ends it without warning; what it has stays. */
+  kill(): Promise<void>;
+  /** Starts it again on the same port with the same data. */
+  start(): Promise<void>;
+  /** What etcd answers to a call of its gateway. */
+  call(path: string, body: object, headers?: Record<string, string>): Promise<any>;
+}
+
+export async function startEtcd(): Promise<EtcdServer> {
+  const folder = mkdtempSync(join(tmpdir(), 'millrace-etcd-'));
+  const [client, peer] = [await freePort(), await freePort()];
+  const endpoint = `http://127.0.0.1:${client}`;
+  let child: ChildProcess | null = null;
+  const call = async (path: string, body: object, headers: Record<string, string> = {}): Promise<any> =>
+    (await fetch(endpoint + path, { method: 'POST', body: JSON.stringify(body), headers })).json();
+  const kill = async (): Promise<void> => {
+    const running = child;
+    child = null;
+    if (running === null || running.exitCode !== null) return;
+    const ended = new Promise((resolve) => running.once('exit', resolve));
+    running.kill('SIGKILL');
+    await ended;
+  };
+  const start = async (): Promise<void> => {
+    child = spawn('etcd', [
+      '--data-dir', join(folder, 'data'), '--name', 'test', '--listen-client-urls', endpoint, '--advertise-client-urls', endpoint,
+      '--listen-peer-urls', `http://127.0.0.1:${peer}`, '--initial-advertise-peer-urls', `http://127.0.0.1:${peer}`,
+      '--initial-cluster', `test=http://127.0.0.1:${peer}`, '--log-level', 'error',
+    ], { stdio: 'ignore' });
+    let failure: Error | null = null;
+    child.once('error', (error) => { failure = error; });
+    for (let tries = 0; tries < 400; tries++) {
+      if (failure !== null) throw new Error('no etcd on PATH: run scripts/test-needs.sh', { cause: failure });
+      try {
+        await call('/v3/kv/range', { key: Buffer.from('x').toString('base64') });
+        return;
+      } catch {
+        await new Promise((resolve) => setTimeout(resolve, 25));
+      }
+    }
+    throw new Error(`etcd did not answer at ${endpoint} in 10 s`);
+  };
+  await start();
+  return {
+    endpoint, kill, start, call,
+    async [Symbol.asyncDispose]() {
+      await kill();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
