@@ -1,15 +1,23 @@
 // What a request says beside its body: on which condition it holds, how long, and whether it is meant.
 import type { FastifyRequest } from 'fastify';
 import type { Resource } from '../core/config/resource.ts';
+import type { Audit } from './audit.ts';
 import type { Change, WriteOptions } from './writer.ts';
 import { refusalText } from './refusal.ts';
 
 const longestTtl = 10 * 365 * 86_400;
 
 /** `?dry_run=true`, `?force=true`; any other value is ignored, as the reference does. */
-export function writeOptions({ query }: FastifyRequest): WriteOptions {
-  const { dry_run: dryRun, force } = query as Readonly<Record<string, unknown>>;
-  return { dryRun: dryRun === 'true', force: force === 'true' };
+export function writeOptions(request: FastifyRequest, audit: Audit): WriteOptions {
+  const { dry_run: dryRun, force } = request.query as Readonly<Record<string, unknown>>;
+  return { dryRun: dryRun === 'true', force: force === 'true', attempt: audit.attemptOf(request) };
+}
+
+/** For a change of more than one resource: If-Match speaks of the whole configuration. */
+export function wholeOptions(request: FastifyRequest, audit: Audit): WriteOptions {
+  const revision = revisionOf(request);
+  // There always is a configuration, so `*` asks for nothing.
+  return { ...writeOptions(request, audit), ...(revision === undefined || revision === -1 ? {} : { revision }) };
 }
 
 /** If-Match, If-None-Match and `?ttl=`. Throws a Refusal (400) when one of them cannot be read. */

@@ -6,7 +6,8 @@ import { isKind, kindNames, type Kind, type Value } from '../core/config/resourc
 import { readResources } from '../core/config/resource-file.ts';
 import { emptyConfig, type Config } from '../core/config/source.ts';
 import { nearest } from '../core/problem.ts';
-import { writeOptions } from './conditions.ts';
+import type { Audit } from './audit.ts';
+import { wholeOptions } from './conditions.ts';
 import { showDryRun, type LiveSessions } from './dry-run.ts';
 import { parseBody } from './json-body.ts';
 import { Refusal, refusalText, refuse, type ListedProblem } from './refusal.ts';
@@ -17,21 +18,24 @@ import type { Change, Writer } from './writer.ts';
 
 export interface ConfigRoutesOptions {
   readonly config: { readonly config: Config };
+  readonly store: { readonly config: Config };
   readonly registry: Registry;
   readonly references: References;
   readonly writer: Writer;
   readonly sessions: LiveSessions;
+  readonly audit: Audit;
 }
 
 const mostChanges = 1000;
 
 export function addConfigRoutes(server: FastifyInstance, prefix: string, options: ConfigRoutesOptions): void {
-  const { config, registry, references, writer } = options;
+  const { config, store, registry, references, writer, audit } = options;
+  // The store's revision: what a rollback or a change of several may be bound to.
   server.get(`${prefix}/configs`, async (_request, reply) =>
-    reply.header('etag', `"${config.config.revision}"`).send(whole(config.config, registry)));
+    reply.header('etag', `"${store.config.revision}"`).send(whole(config.config, registry)));
   server.patch(`${prefix}/configs`, async (request) => {
     const changes = changesIn(bodyOf(request));
-    const how = writeOptions(request);
+    const how = wholeOptions(request, audit);
     const result = await writer.write(changes, how);
     if (how.dryRun === true) return showDryRun(result, options);
     return {

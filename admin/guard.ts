@@ -24,16 +24,19 @@ export class Guard {
     this.#now = now;
   }
 
-  /** Throws a Refusal. `route` is empty for what none was found for. */
-  check(request: FastifyRequest, reply: FastifyReply, route: string): void {
+  /**
+   * Throws a Refusal. `route` is empty for what none was found for. Returns the name of the key; null where none is
+   * needed.
+   */
+  check(request: FastifyRequest, reply: FastifyReply, route: string): string | null {
     refuseForeignHost(request);
     const { socket } = request;
     const access = this.#access(route);
-    if (access === 'open' || (access === 'local' && isLoopback(socket.remoteAddress))) return;
+    if (access === 'open' || (access === 'local' && isLoopback(socket.remoteAddress))) return null;
     const key = keyOf(request);
     // Nobody guesses by sending nothing, so it is not counted.
     if (key === '') throw unauthorized('missing apikey');
-    if (this.#keys.accepts(key)) return;
+    if (this.#keys.accepts(key)) return 'admin';
     this.#countFailure(networkOf(socket.remoteAddress ?? ''), reply);
     throw unauthorized('wrong apikey');
   }

@@ -1,8 +1,11 @@
-// What was changed when, and the way back.
+// What was changed when, what is different between two revisions, and the way back.
 import type { FastifyInstance } from 'fastify';
-import type { Kind, Value } from '../core/config/resource.ts';
+import type { Value } from '../core/config/resource.ts';
 import type { Store, Version } from '../core/config/source.ts';
-import { changeConditions, writeOptions } from './conditions.ts';
+import { changedPlaces } from './changed-places.ts';
+import type { Audit } from './audit.ts';
+import { wholeOptions } from './conditions.ts';
+import { differences, type Difference } from './differences.ts';
 import { showDryRun, type LiveSessions } from './dry-run.ts';
 import { refusalText, refuse } from './refusal.ts';
 import type { Registry } from './registry.ts';
@@ -15,32 +18,35 @@ export interface HistoryRoutesOptions {
   readonly registry: Registry;
   readonly writer: Writer;
   readonly sessions: LiveSessions;
+  readonly audit: Audit;
 }
 
+/** A page ends with the revision that makes it this many changes. */
 const pageSize = 100;
 
 export function addHistoryRoutes(server: FastifyInstance, prefix: string, options: HistoryRoutesOptions): void {
-  const { store, registry, writer } = options;
-  const show = (version: Version): Record<string, unknown> => shown(version, registry);
-  server.get<{ Querystring: { before?: string } }>(`${prefix}/history`, async ({ query }) => {
-    const { since, versions } = await store.history();
-    const before = query.before === undefined ? Infinity : revisionOf(query.before);
-    return {
-      revision: store.config.revision, since,
-      list: versions.filter(({ revision }) => revision < before).slice(0, pageSize).map(show),
-    };
-  });
-  for (const row of resourceRows) {
-    server.get<{ Params: Record<string, string> }>(`${prefix}/${row.path}/:id/history`, async ({ params }) => {
-      const { since, versions } = await store.history({ kind: row.kind, id: idIn(row, params, params['id'] ?? '') });
-      return { since, list: versions.map(show) };
+  const { store, registry, writer, audit } = options;
+  const page = async (before: string | undefined, of?: Parameters<Store['history']>[0]): Promise<Record<string, unknown>> => {
+    const { since, versions } = await store.history(of, {
+      limit: pageSize, ...(before === undefined ? {} : { before: revisionOf(before) }),
     });
+    return { revision: store.config.revision, since, list: versions.map((each) => shown(each, registry)) };
+  };
+  server.get<{ Querystring: Query }>(`${prefix}/history`, ({ query }) => page(query.before));
+  for (const row of resourceRows) {
+    server.get<{ Params: Record<string, string>; Querystring: Query }>(`${prefix}/${row.path}/:id/history`, ({ params, query }) =>
+      page(query.before, { kind: row.kind, id: idIn(row, params, params['id'] ?? '') }));
   }
+  server.get<{ Querystring: Query }>(`${prefix}/history/diff`, async ({ query: { from, to } }) => {
+    if (from === undefined) throw refusalText('missing from: expected /history/diff?from=<revision>&to=<revision>', ['from'], 'nothing');
+    const range = { from: revisionOf(from), to: to === undefined ? store.config.revision : revisionOf(to) };
+    const found = await differences(store, range.from, range.to);
+    return { ...range, list: found.map((each) => shownDifference(each, registry)) };
+  });
   server.post<{ Params: { revision: string } }>(`${prefix}/history/:revision/rollback`, async (request) => {
     const to = revisionOf(request.params.revision);
-    const { revision: expected } = changeConditions(request);
-    const how = { ...writeOptions(request), ...(expected === undefined ? {} : { revision: expected }) };
-    const result = await writer.write(await changesBackTo(to, store), { ...how, force: true });
+    const how = wholeOptions(request, audit);
+    const result = await writer.write(() => changesBackTo(to, store), { ...how, force: true });
     if (how.dryRun === true) return showDryRun(result, options);
     return {
       revision: result.revision, restored: to,
@@ -49,43 +55,41 @@ export function addHistoryRoutes(server: FastifyInstance, prefix: string, option
   });
 }
 
-/** Throws a Refusal when so old a configuration is not known any more. */
+interface Query { readonly before?: string; readonly from?: string; readonly to?: string }
+
 async function changesBackTo(revision: number, store: Store): Promise<Change[]> {
-  const { since, versions } = await store.history();
-  const now = store.config.revision;
-  if (revision > now) throw refuse(400, `revision: expected at most ${now}, got ${revision}`);
-  if (revision < since) throw refuse(410, `revision: expected ${since} or later, changes before it are not kept, got ${revision}`);
-  // Newest first: what is found last was there right after that revision.
-  const then = new Map<string, { readonly kind: Kind; readonly id: string; readonly value: Value | null }>();
-  for (const { revision: at, kind, id, before } of versions) {
-    if (at > revision) then.set(`${kind} ${id}`, { kind, id, value: before });
-  }
-  const changes = [...then.values()].filter(({ kind, id, value }) => value !== null || store.get(kind, id) !== undefined)
-    .map(({ kind, id, value }): Change => ({
-      row: resourceRows.find((row) => row.kind === kind)!, id, make: () => value ?? undefined,
-    }));
+  const now = Date.now() / 1000;
+  const changes = (await differences(store, store.config.revision, revision)).flatMap(({ kind, id, from, to }): Change[] => {
+    // What had an end that is over by now does not come back.
+    const value = (to.expiresAt ?? Infinity) > now ? to.value : null;
+    if (value === null && from.value === null) return [];
+    const row = resourceRows.find((each) => each.kind === kind)!;
+    return [{ row, id, make: () => value ?? undefined, ...(to.expiresAt === undefined ? {} : { expiresAt: to.expiresAt }) }];
+  });
   if (changes.length === 0) throw refuse(400, `nothing to do: since revision ${revision} nothing was changed`);
   return changes;
 }
 
 function shown({ revision, kind, id, value, before, time }: Version, registry: Registry): Record<string, unknown> {
-  const hide = (each: Value | null): Value | null => (each === null ? null : withoutSecrets(kind, id, each, registry));
   return {
-    revision, time, kind, id, outcome: value === null ? 'deleted' : before === null ? 'created' : 'replaced',
-    before: hide(before), value: hide(value), changed: changedPlaces(before, value),
+    revision, time, kind, id, outcome: outcomeOf(before, value), ...bothSides(kind, id, before, value, registry),
   };
 }
 
-/** Paths at which two values differ; of a new or deleted one, none. */
-function changedPlaces(before: unknown, after: unknown, at = ''): string[] {
-  if (Object.is(before, after) || before === null || after === null) return at === '' || Object.is(before, after) ? [] : [at];
-  if (typeof before !== 'object' || typeof after !== 'object' || Array.isArray(before) !== Array.isArray(after)) return [at];
-  const names = new Set([...Object.keys(before), ...Object.keys(after)]);
-  return [...names].flatMap((name) => {
-    const place = at === '' ? name : `${at}.${name}`;
-    const [old, now] = [(before as Value)[name], (after as Value)[name]];
-    return old === undefined || now === undefined ? [place] : changedPlaces(old, now, place);
-  });
+function shownDifference({ kind, id, from, to }: Difference, registry: Registry): Record<string, unknown> {
+  return { kind, id, outcome: outcomeOf(from.value, to.value), ...bothSides(kind, id, from.value, to.value, registry) };
+}
+
+function outcomeOf(before: Value | null, value: Value | null): string {
+  return value === null ? 'deleted' : before === null ? 'created' : 'replaced';
+}
+
+function bothSides(
+  kind: Version['kind'], id: string, before: Value | null, value: Value | null, registry: Registry,
+): Record<string, unknown> {
+  const hide = (each: Value | null): Value | null => (each === null ? null : withoutSecrets(kind, id, each, registry));
+  // Of the values themselves: a changed secret is a change, too.
+  return { before: hide(before), value: hide(value), changed: changedPlaces(before, value) };
 }
 
 function revisionOf(text: string): number {

@@ -2,6 +2,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Resource, Value } from '../core/config/resource.ts';
 import type { Config } from '../core/config/source.ts';
+import type { Audit } from './audit.ts';
 import { changeConditions, etagOf, writeOptions } from './conditions.ts';
 import { showDryRun, type LiveSessions } from './dry-run.ts';
 import { parseBody } from './json-body.ts';
@@ -18,6 +19,7 @@ export interface ResourceRoutesOptions {
   readonly registry: Registry;
   readonly writer: Writer;
   readonly sessions: LiveSessions;
+  readonly audit: Audit;
 }
 
 type Params = Readonly<Record<string, string | undefined>>;
@@ -105,7 +107,7 @@ class ResourceRoutes {
     if (call.id !== '' || givenId(row, body) !== '') {
       throw refusalText(`wrong ${row.singular} id, do not need it`, ['id']);
     }
-    const options = writeOptions(request);
+    const options = writeOptions(request, this.#options.audit);
     const { expiresAt } = changeConditions(request);
     const more = expiresAt === undefined ? {} : { expiresAt };
     return this.#answer(call, options, await this.#options.writer.create(row, body, options, more));
@@ -127,7 +129,7 @@ class ResourceRoutes {
   async delete(call: Call): Promise<FastifyReply> {
     const { row, request, id } = call;
     if (id === '') throw refusalText(row.missingId, ['id'], 'nothing');
-    const options = writeOptions(request);
+    const options = writeOptions(request, this.#options.audit);
     const change = { row, id, make: () => undefined, ...changeConditions(request) };
     const result = await this.#options.writer.write([change], options);
     if (options.dryRun === true) return call.reply.send(await showDryRun(result, this.#options));
@@ -135,7 +137,7 @@ class ResourceRoutes {
   }
 
   async #write(call: Call, change: Change): Promise<FastifyReply> {
-    const options = writeOptions(call.request);
+    const options = writeOptions(call.request, this.#options.audit);
     return this.#answer(call, options, await this.#options.writer.write([change], options));
   }
 

@@ -9,6 +9,8 @@ import type { Config, Store } from '../core/config/source.ts';
 import { ProxyError } from '../core/errors.ts';
 import type { Logger } from '../core/log.ts';
 import type { Plane } from '../core/plane.ts';
+import { Audit } from './audit.ts';
+import { addAuditRoutes } from './audit-routes.ts';
 import { addConfigRoutes } from './config-routes.ts';
 import { sessionsByRoute, type LiveSessions } from './dry-run.ts';
 import { Guard, type Access } from './guard.ts';
@@ -65,6 +67,7 @@ export async function createAdmin(options: AdminOptions): Promise<AdminServer> {
   const { address, port, body_limit_bytes: bodyLimit } = options.settings;
   const guard = new Guard(options.keys, accessOf);
   const writer = new Writer(options);
+  const audit = new Audit(options.store.audit, options.log);
   const sessions: LiveSessions = async () => sessionsByRoute(await options.plane.metrics());
   const server = fastify({
     bodyLimit, logger: false, requestTimeout: 30_000,
@@ -75,18 +78,26 @@ export async function createAdmin(options: AdminOptions): Promise<AdminServer> {
   const routes = listRoutes(server);
   server.addHook('onRequest', async (request, reply) => {
     reply.headers(usualHeaders);
-    guard.check(request, reply, request.routeOptions.url ?? '');
+    try {
+      const who = guard.check(request, reply, request.routeOptions.url ?? '');
+      if (who !== null) audit.begin(request, who);
+    } catch (error) {
+      if (error instanceof Refusal) audit.denied(request, error);
+      throw error;
+    }
   });
+  server.addHook('onSend', (request, reply) => audit.finish(request, reply));
   readAnyBody(server);
-  answerErrors(server, options.log, bodyLimit);
+  answerErrors(server, options.log, bodyLimit, audit);
   addPages(server, { plane: options.plane, ready: options.ready ?? (() => null) });
   for (const prefix of prefixes) {
     addSchemaRoutes(server, prefix, options.registry, options.plane, options.reloadModules ?? (() => Promise.resolve()));
-    addConfigRoutes(server, prefix, { ...options, writer, sessions });
-    addHistoryRoutes(server, prefix, { ...options, writer, sessions });
+    addAuditRoutes(server, prefix, audit);
+    addConfigRoutes(server, prefix, { ...options, writer, sessions, audit });
+    addHistoryRoutes(server, prefix, { ...options, writer, sessions, audit });
     addInspectRoutes(server, prefix, options.plane);
     for (const row of resourceRows) {
-      addResourceRoutes(server, prefix, row, { config: options.config, registry: options.registry, writer, sessions });
+      addResourceRoutes(server, prefix, row, { config: options.config, registry: options.registry, writer, sessions, audit });
     }
   }
   server.server.maxConnections = 1000;
@@ -133,19 +144,23 @@ function refuseEarly(guard: Guard, error: FastifyError, request: FastifyRequest,
   send(reply, refusal);
 }
 
-function answerErrors(server: FastifyInstance, log: Logger, bodyLimit: number): void {
-  server.setNotFoundHandler(async ({ url }, reply) => send(reply, refuse(404, missingText(url))));
+function answerErrors(server: FastifyInstance, log: Logger, bodyLimit: number, audit: Audit): void {
+  const answer = (request: FastifyRequest, reply: FastifyReply, refusal: Refusal): FastifyReply => {
+    audit.attemptOf(request)?.refused(refusal.message);
+    return send(reply, refusal);
+  };
+  server.setNotFoundHandler(async (request, reply) => answer(request, reply, refuse(404, missingText(request.url))));
   server.setErrorHandler(async (error: FastifyError | Error, request, reply) => {
-    if (error instanceof Refusal) return send(reply, error);
+    if (error instanceof Refusal) return answer(request, reply, error);
     if (error instanceof ProxyError) {
       log.error({ code: error.code, err: error.cause }, error.message);
-      return send(reply, refuse(503, error.message));
+      return answer(request, reply, refuse(503, error.message));
     }
     const { code, statusCode } = error as FastifyError;
-    if (code === 'FST_ERR_CTP_BODY_TOO_LARGE') return send(reply, tooLarge(request, bodyLimit));
-    if (statusCode !== undefined && statusCode < 500) return send(reply, refuse(statusCode, error.message));
+    if (code === 'FST_ERR_CTP_BODY_TOO_LARGE') return answer(request, reply, tooLarge(request, bodyLimit));
+    if (statusCode !== undefined && statusCode < 500) return answer(request, reply, refuse(statusCode, error.message));
     log.error({ code: 'INTERNAL', err: error }, 'an admin request failed');
-    return send(reply, refuse(500, 'internal error'));
+    return answer(request, reply, refuse(500, 'internal error'));
   });
 }
 
@@ -158,7 +173,7 @@ function missingText(url: string): string {
   const prefix = prefixes.find((each) => path.startsWith(`${each}/`));
   if (prefix === undefined) return '404 Route Not Found';
   const [name = ''] = path.slice(prefix.length + 1).split('/');
-  const known = ['plugins', 'schema', 'configs', 'history', 'sessions', 'explain', ...resourceRows.map((row) => row.path.split('/')[0])].includes(name);
+  const known = ['plugins', 'schema', 'configs', 'history', 'audit', 'sessions', 'explain', ...resourceRows.map((row) => row.path.split('/')[0])].includes(name);
   return known ? 'not found' : `Unsupported resource type: ${name.slice(0, 64)}`;
 }
 

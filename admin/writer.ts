@@ -8,6 +8,7 @@ import { ProxyError } from '../core/errors.ts';
 import type { Logger } from '../core/log.ts';
 import type { Plane, Rejection } from '../core/plane.ts';
 import { nest, type Problem } from '../core/schema.ts';
+import { auditedChange, type Attempt } from './audit.ts';
 import { notFound, refusalOf, refusalText, refuse, Refusal } from './refusal.ts';
 import type { Registry } from './registry.ts';
 import type { ResourceRow } from './resources.ts';
@@ -43,7 +44,12 @@ export interface WriteOptions {
   readonly force?: boolean;
   /** The whole configuration's revision must be that one. */
   readonly revision?: number;
+  /** Whose record is kept with the change. */
+  readonly attempt?: Attempt | undefined;
 }
+
+/** Drawn up when it is their turn, from the configuration as it is then. */
+export type Changes = readonly Change[] | (() => Promise<readonly Change[]>);
 
 export interface Outcome {
   readonly row: ResourceRow;
@@ -69,6 +75,9 @@ interface Planned {
   readonly value: Value | null;
 }
 
+/** How often a write is made again because other processes were faster. */
+const mostTries = 20;
+
 export class Writer {
   readonly #options: WriterOptions;
   #last: Promise<unknown> = Promise.resolve();
@@ -80,7 +89,7 @@ export class Writer {
   }
 
   /** All of them or none. Rejects with a Refusal, or STORE_FAILED. */
-  write(changes: readonly Change[], options: WriteOptions = {}): Promise<Result> {
+  write(changes: Changes, options: WriteOptions = {}): Promise<Result> {
     return this.#inTurn(() => this.#write(changes, options));
   }
 
@@ -105,9 +114,11 @@ export class Writer {
     return result;
   }
 
-  async #write(changes: readonly Change[], { dryRun = false, force = false, revision }: WriteOptions): Promise<Result> {
+  async #write(asked: Changes, { dryRun = false, force = false, revision, attempt }: WriteOptions, tries = 0): Promise<Result> {
     const { store } = this.#options;
-    if (revision !== undefined && revision !== store.config.revision) throw changedMeanwhile(store.config.revision);
+    if (attempt !== undefined) attempt.dryRun = dryRun;
+    if (revision !== undefined && revision !== store.config.revision) throw configChangedMeanwhile(store.config.revision);
+    const changes = typeof asked === 'function' ? await asked() : asked;
     const planned = this.#withDependents(changes.map((change) => this.#plan(change)));
     for (const each of planned) this.#admit(each);
     const refusal = refusalOf(this.#problems(planned, force));
@@ -116,21 +127,23 @@ export class Writer {
     const before = routesOf(this.#options.config.config, concerned, this.#refers);
     if (dryRun) return this.#foreseen(planned, before);
     await this.#learnRejections();
-    const done = await store.write(planned.map(writeOf));
-    // Another process on the same store was faster.
-    if (done.outcome === 'conflict') throw changedMeanwhile(done.resource?.modifiedIndex ?? 0);
+    const done = await store.write(planned.map(writeOf), attempt?.recordOf(planned.map(auditOf)));
+    if (done.outcome === 'conflict') {
+      // Another process on the same store was faster: made again of what is there now, unless the caller said what he saw.
+      const conditional = changes.some((change) => change.revision !== undefined) || revision !== undefined;
+      if (!conditional && tries < mostTries) return this.#write(asked, { dryRun, force, ...(attempt === undefined ? {} : { attempt }) }, tries + 1);
+      throw changedMeanwhile(done.resource?.modifiedIndex ?? 0);
+    }
+    attempt?.written(done.revision);
     const refused = await this.#apply(concerned);
     if (refused !== undefined) {
-      await this.#takeBack(planned);
+      await this.#takeBack(planned, done.revision);
       throw refusalText(refused.text, [], '');
     }
     const outcomes = planned.map((each): Outcome => ({
       row: each.change.row, id: each.change.id, outcome: outcomeOf(each),
       resource: store.get(each.change.row.kind, each.change.id) ?? null,
     }));
-    for (const { row, id, outcome } of outcomes) {
-      this.#options.log.info({ kind: row.kind, id, revision: done.revision }, `${outcome} by the Admin API`);
-    }
     const routes = new Set([...before, ...routesOf(this.#options.config.config, concerned, this.#refers)]);
     return { outcomes, revision: done.revision, routes: [...routes] };
   }
@@ -238,12 +251,13 @@ export class Writer {
     }
   }
 
-  async #takeBack(planned: readonly Planned[]): Promise<void> {
+  async #takeBack(planned: readonly Planned[], revision: number): Promise<void> {
     const { store, log, config } = this.#options;
-    await store.write(planned.map(({ change, old }): Write => ({
-      kind: change.row.kind, id: change.id, value: old?.value ?? null,
+    const done = await store.write(planned.map(({ change, old, value }): Write => ({
+      kind: change.row.kind, id: change.id, value: old?.value ?? null, revision: value === null ? 0 : revision,
       ...(old?.expiresAt === undefined ? {} : { expiresAt: old.expiresAt }),
     })));
+    if (done.outcome === 'conflict') throw new ProxyError('STORE_FAILED', 'a change that the workers refused was changed again before it was taken back');
     const rejections = await this.#run(config.config);
     this.#known = { config: config.config, rejections };
     for (const { change: { row, id } } of planned) {
@@ -280,6 +294,11 @@ function writeOf({ change, old, value }: Planned): Write {
   };
 }
 
+function auditOf(planned: Planned): ReturnType<typeof auditedChange> {
+  const { change: { row: { kind }, id }, old, value } = planned;
+  return auditedChange({ kind, id, outcome: outcomeOf(planned) }, old?.value ?? null, value === null ? null : withoutId(value));
+}
+
 function withoutId({ id: _id, ...value }: Value): Value {
   return value;
 }
@@ -299,6 +318,10 @@ function changedMeanwhile(revision: number): Refusal {
   return new Refusal(412, {
     error_msg: revision === 0 ? 'the resource does not exist' : `the resource was changed meanwhile, its ETag is "${revision}"`,
   });
+}
+
+function configChangedMeanwhile(revision: number): Refusal {
+  return new Refusal(412, { error_msg: `the configuration was changed meanwhile, its ETag is "${revision}"` });
 }
 
 function nameOf({ kind, id, text }: Rejection): string {

@@ -152,3 +152,45 @@ test('every change is in the history, without secrets, and one call brings an ol
   expect((await ask(proxy, 'GET', '/upstreams/u')).body.value.retries).toBeUndefined();
   expect((await ask(proxy, 'POST', '/history/99/rollback')).body.error_msg).toBe('revision: expected at most 5, got 99');
 });
+
+test('two revisions are compared in both directions, without secrets and without what ended the same', async () => {
+  await using proxy = await startProxy({ route: null });
+  await proxy.put(`${admin}/upstreams/u`, { nodes, auth: { password: 'hunter2' } });
+  await proxy.put(`${admin}/upstreams/same`, upstream);
+  await proxy.put(`${admin}/upstreams/u`, { nodes, auth: { password: 'hunter3' }, retries: 1 });
+  await proxy.put(`${admin}/upstreams/same`, { ...upstream, desc: 'for a while' });
+  await proxy.put(`${admin}/upstreams/same`, upstream);
+  await proxy.call('DELETE', `${admin}/upstreams/u`);
+  const diff = async (query: string): Promise<unknown> => {
+    const { body } = await ask(proxy, 'GET', `/history/diff?${query}`);
+    expect(JSON.stringify(body)).not.toContain('hunter');
+    return body.list.map(({ kind, id, outcome, changed }: any) => [kind, id, outcome, changed]);
+  };
+  expect(await diff('from=2&to=5')).toEqual([['upstreams', 'u', 'replaced', ['auth.password', 'retries']]]);
+  expect(await diff('from=2')).toEqual([['upstreams', 'u', 'deleted', []]]);
+  expect(await diff('from=6&to=1')).toEqual([['upstreams', 'u', 'created', []], ['upstreams', 'same', 'deleted', []]]);
+  expect((await ask(proxy, 'GET', '/history/diff?from=1&to=7')).body.error_msg).toBe('revision: expected at most 6, got 7');
+  expect((await ask(proxy, 'GET', '/history/diff')).status).toBe(400);
+});
+
+test('a rollback brings back the end of a resource, and nothing whose end is over', async () => {
+  await using proxy = await startProxy({ route: null });
+  const { body } = await ask(proxy, 'PUT', '/upstreams/long?ttl=1000', upstream);
+  await ask(proxy, 'PUT', '/upstreams/short?ttl=1', upstream);
+  await proxy.call('DELETE', `${admin}/upstreams/long`);
+  await expect.poll(async () => (await ask(proxy, 'GET', '/upstreams')).body.total, { timeout: 5000 }).toBe(0);
+  expect((await ask(proxy, 'POST', '/history/2/rollback')).body.changes).toEqual([{ key: '/apisix/upstreams/long', outcome: 'created' }]);
+  expect((await ask(proxy, 'GET', '/upstreams/long')).body.expires_at).toBe(body.expires_at);
+});
+
+test('changes of several, and a rollback, may be bound to the configuration that GET configs showed', async () => {
+  await using proxy = await startProxy({ route: null });
+  await proxy.put(`${admin}/upstreams/1`, upstream);
+  const { etag } = await ask(proxy, 'GET', '/configs');
+  await proxy.put(`${admin}/upstreams/1`, { ...upstream, desc: 'by somebody else' });
+  const patch = (tag: string) => ask(proxy, 'PATCH', '/configs', { upstreams: { 2: upstream } }, { 'If-Match': tag });
+  expect(await patch(etag!)).toMatchObject({ status: 412, body: { error_msg: 'the configuration was changed meanwhile, its ETag is "2"' } });
+  expect((await patch((await ask(proxy, 'GET', '/configs')).etag!)).body.revision).toBe(3);
+  expect((await patch('*')).status).toBe(200);
+  expect((await ask(proxy, 'POST', '/history/2/rollback', undefined, { 'If-Match': '*' })).body.revision).toBe(5);
+});
