@@ -5,6 +5,7 @@ import {
 } from 'yaml';
 import { cut, isUnknownProperty, problem, type At, type Problem } from '../problem.ts';
 import { substitute, type Environment } from './environment.ts';
+import { guard, unguard } from './flow-placeholder.ts';
 
 export interface Position {
   readonly line: number;
@@ -45,7 +46,9 @@ export function readDocument(
     throw new Unreadable(`expected at most ${largestDocument} bytes, got ${text.length}`);
   }
   const lines = new LineCounter();
-  const document = parse(text, lines);
+  const guarded = format === 'yaml' ? guard(text) : text;
+  const document = parse(guarded, lines);
+  if (guarded !== text) visit(document, { Scalar: (_key, node) => unguard(node) });
   if (format === 'json') refuseBadJson(text, document.errors, lines);
   else refuseBadYaml(document.errors, lines);
   const missing = replaceVariables(document, format, environment);

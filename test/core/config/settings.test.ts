@@ -34,8 +34,8 @@ test('without a file everything has a default, on loopback only', () => {
 
 test('the default limits are those of the reliability rules', () => {
   expect(load(null).settings?.limits).toEqual({
-    inline_bytes: 65536, unauthenticated_arguments: 10, unauthenticated_bulk_bytes: 16384, bulk_bytes: 536870912,
-    arguments: 1048576, request_bytes: 67108864, stream_from_bytes: 1048576, reply_nesting: 128,
+    inline_bytes: 65536, unauthenticated_arguments: 10, unauthenticated_bulk_bytes: 16384,
+    unauthenticated_unsent_bytes: 1024, bulk_bytes: 536870912, arguments: 1048576, request_bytes: 67108864, stream_from_bytes: 1048576, reply_nesting: 128,
     pipelined_requests: 1024, reply_window_bytes: 524288, unsent_reply_pause_bytes: 1048576, unsent_reply_close_bytes: 67108864,
     slow_client_s: 60, buffered_bytes: 268435456, memory_bytes: 0, link_pending_bytes: 8388608, link_spent_slots: 100,
     own_links_per_node: 256, own_link_wait_s: 1, clients_per_listener: 10000, clients_per_address: 1000,
@@ -74,11 +74,6 @@ test('JSON settings read the same', () => {
 });
 
 test('variables are replaced in the file, and variables of Millrace win over it', () => {
-  const { settings } = load('workers: ${N:-4}\nadmin: { port: ${{PORT}} , key_file: "${HOME_}/k" }\n', {
-    PORT: '7001', HOME_: '/h', MILLRACE_WORKERS: '2', MILLRACE_LISTEN: '0.0.0.0:7000',
-      MILLRACE_ADMIN_KEY: 'k'.repeat(32),
-  });
-  expect(settings).toBeNull();
   const quoted = load('workers: ${N:-4}\nadmin:\n  port: ${{PORT}}\n  key_file: "${HOME_}/k"\n', {
     PORT: '7001', HOME_: '/h', MILLRACE_WORKERS: '2', MILLRACE_LISTEN: '0.0.0.0:7000',
       MILLRACE_ADMIN_KEY: 'k'.repeat(32),
@@ -88,6 +83,19 @@ test('variables are replaced in the file, and variables of Millrace win over it'
     workers: 2, listeners: [{ address: '0.0.0.0', port: 7000, protocol: 'redis' }],
     admin: { port: 7001, key: 'k'.repeat(32), key_file: '/h/k' },
   });
+});
+
+test('a variable may stand in braces and brackets, where YAML would take its braces for its own', () => {
+  const text = 'admin: { port: ${{ PORT }} , key_file: "${HOME_}/k" }\n'
+    + 'listeners: [{ port: ${FIRST:-9101}, protocol: ${NAME:-redis} }]\nplugins: [${A}, "${B:-b,c}", ${C:-[x]}]\n';
+  const environment = { PORT: '7001', HOME_: '/h', A: '/a, {b}', FIRST: '9' };
+  const { settings, problems } = load(text, environment);
+  expect(problems).toEqual([]);
+  expect(settings).toMatchObject({
+    admin: { port: 7001, key_file: '/h/k' }, listeners: [{ port: 9, protocol: 'redis' }],
+    plugins: ['/a, {b}', join(folder, 'b,c'), join(folder, '[x]')],
+  });
+  expect(told(text, { ...environment, FIRST: '0' })).toEqual(['millrace.yaml:2:21: listeners[0].port: expected 1..65535, got 0']);
 });
 
 test.each<[string, Record<string, string>, object]>([
