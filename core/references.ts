@@ -13,13 +13,23 @@ export function referencesOf(registry: Registry, config?: () => Config): Referen
     checkMetadata: (name, conf) => registry.checkMetadata(name, conf),
     checkProtocol: (name, conf) => registry.checkProtocol(name, conf),
     checkExpression: (expression) => registry.checkExpression(expression),
-    refers: (plugin, conf) => registry.plugins.get(plugin)?.value.refers?.(conf) ?? [],
+    names: (what) => [...(what === 'plugin' ? registry.plugins : registry.protocols).keys()],
+    refers: (plugin, conf) => refers(registry, plugin, conf),
     ...(config === undefined ? {} : {
       resource: (kind, id): Value | undefined => config().resources[kind].get(id)?.value,
       globalRuleOf: (plugin, except): string | undefined => [...config().resources.global_rules.values()].find(
         ({ id, value }) => id !== except && Object.hasOwn(value['plugins'] as object, plugin))?.id,
     } satisfies Pick<References, 'resource' | 'globalRuleOf'>),
   };
+}
+
+// Code of others, on configurations that were not checked: one that throws names nothing.
+function refers(registry: Registry, name: string, conf: Value): ReturnType<NonNullable<References['refers']>> {
+  try {
+    return registry.plugins.get(name)?.value.refers?.(conf) ?? [];
+  } catch {
+    return [];
+  }
 }
 
 /** The same plugin in other places of the configuration as it is. */

@@ -2,10 +2,10 @@
 // references.
 import { isIPv4, isIPv6 } from 'node:net';
 import {
-  compileSchema, isAddressOrCidr, isForbiddenName, nest, problem, type At, type Problem, type Validator,
+  compileSchema, forbiddenNames, isAddressOrCidr, isForbiddenName, nest, problem, type At, type Problem, type Validator,
 } from '../schema.ts';
-import { cut, show } from '../problem.ts';
-import type { User } from './graph.ts';
+import { cut, nearest, show } from '../problem.ts';
+import { referencesIn, type User } from './graph.ts';
 import { kindNames, kinds, type Kind, type Value } from './resource.ts';
 
 /** What the checks must know of plugins, protocols and other resources; the composition root fills it in. */
@@ -20,6 +20,8 @@ export interface References {
   /** Undefined: no protocol of this name. */
   checkProtocol(name: string, conf: Value): readonly Problem[] | undefined;
   checkExpression(expression: unknown): readonly Problem[];
+  /** All that could have been meant. */
+  names?(what: Named): readonly string[];
   /** Another resource as it will be after the write. Absent: references to resources are not checked. */
   resource?(kind: Kind, id: string): Value | undefined;
   /** Resources that a plugin's configuration names. */
@@ -28,16 +30,25 @@ export interface References {
   globalRuleOf?(plugin: string, except: string): string | undefined;
 }
 
+export type Named = 'plugin' | 'protocol';
+
+/** All mistakes at once: what has the right shape is judged although something else has not. */
 export function checkResource(kind: Kind, id: string, value: unknown, references: References): Problem[] {
   const wrongId = checkId(kind, id);
   if (wrongId.length > 0) return wrongId;
   const shape = validators[kind](value);
-  if (shape.length > 0) return shape;
+  if (typeof value !== 'object' || value === null || Array.isArray(value) || forbiddenNames(value).length > 0) return shape;
   const known = value as Value;
-  if (known['id'] !== undefined && idText(known['id']) !== id) {
+  if (shape.length === 0 && known['id'] !== undefined && idText(known['id']) !== id) {
     return [problem(['id'], `"${id}"`, show(known['id']), `wrong ${kinds[kind].singular} id`)];
   }
-  return rules[kind](id, known, references);
+  const meaning = rules[kind](id, known, references);
+  return [...shape, ...meaning.filter(({ at }) => !shape.some((wrong) => touches(wrong.at, at)))];
+}
+
+/** One of the places lies in the other. */
+function touches(a: At, b: At): boolean {
+  return a.slice(0, b.length).every((name, depth) => name === b[depth]);
 }
 
 export function checkId(kind: Kind, id: unknown): Problem[] {
@@ -70,9 +81,18 @@ export function checkReferences(kind: Kind, id: string, value: Value, references
     ...missing(value, 'service_id', 'services', 'service info by service id', references),
     ...missing(value, 'plugin_config_id', 'plugin_configs', 'plugin config info by plugin config id', references),
     ...missing(value, 'upstream_id', 'upstreams', 'upstream info by upstream id', references),
+    ...missingCertificate([], value, references),
+    ...missingCertificate(['upstream'], objectOf(value['upstream']), references),
+    ...missingByPlugin(kind, id, value, references),
     ...(kind === 'stream_routes' ? wrongSuperior(id, value, references) : []),
     ...(kind === 'credentials' ? missingConsumer(id, references) : []),
   ];
+}
+
+/** What is wrong with an upstream that stands in a plugin's configuration. */
+export function checkUpstream(value: unknown): Problem[] {
+  const shape = validators.upstreams(value);
+  return shape.length > 0 ? shape : wrongUpstream([], objectOf(value));
 }
 
 const validators = Object.fromEntries(
@@ -90,7 +110,9 @@ const rules: Record<Kind, (id: string, value: Value, references: References) => 
     ...wrongProtocol(id, route, references),
     ...checkReferences('stream_routes', id, route, references),
   ],
-  upstreams: (_id, upstream) => wrongUpstream([], upstream),
+  upstreams: (id, upstream, references) => [
+    ...wrongUpstream([], upstream), ...checkReferences('upstreams', id, upstream, references),
+  ],
   services: (id, service, references) => [
     ...(service['upstream'] === undefined ? [] : wrongUpstream(['upstream'], objectOf(service['upstream']))),
     ...wrongPlugins('services', id, service, references),
@@ -99,6 +121,7 @@ const rules: Record<Kind, (id: string, value: Value, references: References) => 
   consumers: (id, consumer, references) => [
     ...(consumer['username'] === id ? [] : [problem(['username'], `"${id}"`, show(consumer['username']), 'wrong username')]),
     ...wrongPlugins('consumers', id, consumer, references),
+    ...checkReferences('consumers', id, consumer, references),
   ],
   credentials: (id, credential, references) => [
     ...wrongPlugins('credentials', id, credential, references),
@@ -109,17 +132,20 @@ const rules: Record<Kind, (id: string, value: Value, references: References) => 
   ]),
   global_rules: (id, rule, references) => [
     ...wrongPlugins('global_rules', id, rule, references),
+    ...checkReferences('global_rules', id, rule, references),
     ...Object.keys(objectOf(rule['plugins'])).flatMap((name) => {
       const other = references.globalRuleOf?.(name, id);
       return other === undefined ? [] : [problem(['plugins', name], 'a plugin of one global rule', show(name),
         `plugin '${name}' already exists in global rule with id '${other}'`)];
     }),
   ],
-  plugin_configs: (id, shared, references) => wrongPlugins('plugin_configs', id, shared, references),
-  secrets: () => [],
+  plugin_configs: (id, shared, references) => [
+    ...wrongPlugins('plugin_configs', id, shared, references), ...checkReferences('plugin_configs', id, shared, references),
+  ],
+  secrets: wrongSecret,
   plugin_metadata: (id, conf, references) => {
     const { id: _same, ...rest } = conf;
-    return [...(references.checkMetadata(id, rest) ?? [unknownName([], 'plugin', id)])];
+    return [...(references.checkMetadata(id, rest) ?? [unknownName([], 'plugin', id, references)])];
   },
 };
 
@@ -142,10 +168,9 @@ function wrongProtocol(id: string, route: Value, references: References): Proble
   const name = idText(protocol['name']);
   const found = references.checkProtocol(name, objectOf(protocol['conf']));
   const problems = found === undefined
-    ? [unknownName(['protocol', 'name'], 'protocol', name)] : nest(['protocol', 'conf'], found);
-  const loggers = (protocol['logger'] ?? []) as readonly Value[];
-  const wrongLoggers = loggers.flatMap(
-    (logger, index) => wrongLogger(['protocol', 'logger', index], logger, `stream_routes/${id}`, references));
+    ? [unknownName(['protocol', 'name'], 'protocol', name, references)] : nest(['protocol', 'conf'], found);
+  const wrongLoggers = listOf(protocol['logger']).flatMap(
+    (logger, index) => wrongLogger(['protocol', 'logger', index], objectOf(logger), `stream_routes/${id}`, references));
   return [...problems, ...wrongLoggers];
 }
 
@@ -156,7 +181,7 @@ function wrongLogger(at: At, logger: Value, place: string, references: Reference
   const found = references.checkPlugin(name, objectOf(conf), place);
   const filtered = Array.isArray(filter) && filter.length > 0 ? references.checkExpression(filter) : [];
   return [
-    ...(found === undefined ? [unknownName([...at, 'name'], 'plugin', name)] : nest([...at, 'conf'], found)),
+    ...(found === undefined ? [unknownName([...at, 'name'], 'plugin', name, references)] : nest([...at, 'conf'], found)),
     ...nest([...at, 'filter'], filtered),
   ];
 }
@@ -165,11 +190,13 @@ function wrongPlugin(
   at: At, name: string, conf: unknown, place: string, references: References,
 ): Problem[] {
   const found = references.checkPlugin(name, objectOf(conf), place);
-  return found === undefined ? [unknownName(at, 'plugin', name)] : nest(at, found);
+  return found === undefined ? [unknownName(at, 'plugin', name, references)] : nest(at, found);
 }
 
-function unknownName(at: At, what: 'plugin' | 'protocol', name: string): Problem {
-  return problem(at, `a known ${what}`, show(name), `unknown ${what} [${name.slice(0, 128)}]`);
+function unknownName(at: At, what: Named, name: string, references: References): Problem {
+  const meant = nearest(name.slice(0, 128), references.names?.(what) ?? []);
+  const hint = meant === undefined ? '' : `, did you mean "${meant}"?`;
+  return problem(at, `a known ${what}`, show(name), `unknown ${what} [${name.slice(0, 128)}]${hint}`);
 }
 
 function wrongUpstream(at: At, upstream: Value): Problem[] {
@@ -184,7 +211,7 @@ function wrongUpstream(at: At, upstream: Value): Problem[] {
   const nodes = upstream['nodes'];
   if (Array.isArray(nodes)) {
     problems.push(...nodes.flatMap(
-      (node: Value, index) => wrongHost(['nodes', index, 'host'], idText(node['host']))));
+      (node, index) => wrongHost(['nodes', index, 'host'], idText(objectOf(node)['host']))));
   } else {
     problems.push(...Object.keys(objectOf(nodes)).flatMap(wrongNodeName));
   }
@@ -235,6 +262,25 @@ function missing(value: Value, field: string, kind: Kind, what: string, referenc
     `failed to fetch ${what} [${idText(id)}], response code: 404`)];
 }
 
+function missingCertificate(at: At, upstream: Value, references: References): Problem[] {
+  const id = objectOf(upstream['tls'])['client_cert_id'];
+  if (id === undefined) return [];
+  const found = references.resource?.('ssls', idText(id));
+  if (found?.['type'] === 'client') return [];
+  const why = found === undefined ? 'response code: 404' : 'wrong ssl type';
+  return [problem([...at, 'tls', 'client_cert_id'], 'the id of one of ssls whose type is client', show(id),
+    `failed to fetch ssl info by ssl id [${idText(id)}], ${why}`)];
+}
+
+// Also secrets that are named in values.
+function missingByPlugin(kind: Kind, id: string, value: Value, references: References): Problem[] {
+  const refers = references.refers?.bind(references) ?? ((): [] => []);
+  return referencesIn(kind, id, value, refers).filter(({ kind: to, id: name, plugin }) =>
+    (plugin !== null || to === 'secrets') && references.resource?.(to, name) === undefined,
+  ).map(({ kind: to, id: name, at }) => problem(at, `the id of one of ${to}`, show(name),
+    `failed to fetch ${kinds[to].singular} info by ${kinds[to].singular} id [${cut(name)}], response code: 404`));
+}
+
 function missingConsumer(id: string, references: References): Problem[] {
   const [name = ''] = id.split('/');
   if (references.resource?.('consumers', name) !== undefined) return [];
@@ -254,9 +300,38 @@ function wrongSuperior(id: string, route: Value, references: References): Proble
     return wrong(`failed to fetch stream routes[${idText(superiorId)}], response code: 404`);
   }
   const theirs = protocolOf(superior)?.['name'];
-  if (theirs === protocol['name']) return [];
+  if (theirs === protocol['name']) return subordinateOf(id, superior, references) ? wrong(
+    'stream route can not set itself as superior_id: the superior is a subordinate of it') : [];
   return wrong(`protocol mismatch: subordinate protocol [${idText(protocol['name'])}] does not match `
     + `superior protocol [${theirs === undefined ? 'none' : idText(theirs)}]`);
+}
+
+/** Whether a route leads to `id` by its superiors. */
+function subordinateOf(id: string, route: Value, references: References): boolean {
+  const seen = new Set<string>();
+  for (let at: Value | undefined = route; at !== undefined;) {
+    const next: string = idText(protocolOf(at)?.['superior_id']);
+    if (next === id) return true;
+    if (next === '' || seen.has(next)) return false;
+    seen.add(next);
+    at = references.resource?.('stream_routes', next);
+  }
+  return false;
+}
+
+const secretFields: Readonly<Record<string, readonly string[]>> = { env: ['prefix'], file: ['path'] };
+
+function wrongSecret(id: string, secret: Value): Problem[] {
+  const [manager = ''] = id.split('/');
+  const fields = secretFields[manager];
+  const names = Object.keys(secretFields);
+  if (fields === undefined) {
+    const meant = nearest(manager, names);
+    return [problem(['id'], `one of ${names.join(', ')} before the slash`, show(manager),
+      `unknown secret manager [${cut(manager)}]${meant === undefined ? '' : `, did you mean "${meant}"?`}`)];
+  }
+  return names.flatMap((name) => secretFields[name]!).filter((field) => secret[field] !== undefined && !fields.includes(field))
+    .map((field) => problem([field], `nothing with ${manager}`, show(secret[field])));
 }
 
 /** An id or name as text; empty for what can be neither. */
@@ -268,7 +343,11 @@ function protocolOf(route: Value): Value | undefined {
   return route['protocol'] === undefined ? undefined : objectOf(route['protocol']);
 }
 
-// Shape was checked by schema before: what is not an object here is absent.
+function listOf(value: unknown): readonly unknown[] {
+  return Array.isArray(value) ? value : [];
+}
+
+// What is no object here was refused by the schema.
 function objectOf(value: unknown): Value {
   return typeof value === 'object' && value !== null && !Array.isArray(value) ? value as Value : {};
 }

@@ -1,12 +1,15 @@
-// Which resources name which others: asked before one is deleted, and to say which routes a change concerns.
-import { kindNames, type Kind, type Value } from './resource.ts';
+// Which resources name which others: asked before one is deleted or changed, and to say which routes a change concerns.
+import type { At } from '../problem.ts';
+import { kindNames, type Kind, type Resource, type Value } from './resource.ts';
 import type { Config } from './source.ts';
 
 export interface Reference {
   readonly kind: Kind;
   readonly id: string;
-  /** A plugin's configuration names it, not the resource itself. */
-  readonly byPlugin: boolean;
+  /** Where it stands in the value. */
+  readonly at: At;
+  /** The plugin whose configuration names it; null: the resource itself does. */
+  readonly plugin: string | null;
 }
 
 /** What a plugin's configuration names. */
@@ -15,82 +18,146 @@ export type Refers = (plugin: string, conf: Value) => readonly { readonly kind: 
 export interface User {
   readonly kind: Kind;
   readonly id: string;
+  /** A plugin's configuration names it, not the resource itself. */
   readonly byPlugin: boolean;
 }
 
-const fields: Readonly<Record<string, Kind>> = {
-  upstream_id: 'upstreams', service_id: 'services', plugin_config_id: 'plugin_configs',
-};
+/** One configuration's references, both ways. Made when it is asked first. */
+export class ReferenceGraph {
+  readonly #config: Config;
+  readonly #refers: Refers;
+  #users: ReadonlyMap<string, readonly User[]> | undefined;
+  #places: ReadonlyMap<string, readonly Resource[]> | undefined;
 
-export function referencesIn(kind: Kind, id: string, value: Value, refers: Refers): Reference[] {
-  const found: Reference[] = [];
-  const add = (to: Kind, name: unknown, byPlugin = false): void => {
-    if (typeof name === 'string' || typeof name === 'number') found.push({ kind: to, id: String(name), byPlugin });
-  };
-  for (const [field, to] of Object.entries(fields)) add(to, value[field]);
-  if (kind === 'stream_routes') add('stream_routes', below(value, 'protocol', 'superior_id'));
-  add('ssls', below(value, 'tls', 'client_cert_id'));
-  add('ssls', below(value, 'upstream', 'tls', 'client_cert_id'));
-  if (kind === 'credentials') add('consumers', id.split('/')[0]);
-  for (const [plugin, conf] of Object.entries(objectOf(value['plugins']))) {
-    for (const each of refers(plugin, objectOf(conf))) add(each.kind, each.id, true);
+  constructor(config: Config, refers: Refers) {
+    this.#config = config;
+    this.#refers = refers;
   }
-  for (const name of secretsIn(value)) add('secrets', name);
+
+  /** Resources that name this one, in the order of their kinds. */
+  usersOf(kind: Kind, id: string): readonly User[] {
+    this.#users ??= this.#everyUser();
+    return this.#users.get(`${kind}/${id}`) ?? [];
+  }
+
+  /** Ids of the stream routes whose traffic a change of these resources concerns. */
+  routesOf(changed: readonly { readonly kind: Kind; readonly id: string }[]): string[] {
+    const { stream_routes: routes } = this.#config.resources;
+    const concerned = new Set<string>();
+    const seen = new Set<string>();
+    const open = [...changed];
+    for (let next = open.pop(); next !== undefined; next = open.pop()) {
+      const { kind, id } = next;
+      if (seen.has(`${kind}/${id}`)) continue;
+      seen.add(`${kind}/${id}`);
+      if (kind === 'stream_routes' && routes.has(id)) concerned.add(id);
+      if (kind === 'global_rules') for (const route of routes.keys()) concerned.add(route);
+      open.push(...(kind === 'plugin_metadata' ? this.#placesOf(id) : this.usersOf(kind, id)));
+    }
+    return [...concerned].toSorted();
+  }
+
+  #everyUser(): ReadonlyMap<string, readonly User[]> {
+    const users = new Map<string, User[]>();
+    for (const { kind, id, value } of everyResource(this.#config)) {
+      // What names another one twice is one user of it.
+      const named = new Map<string, boolean>();
+      for (const to of referencesIn(kind, id, value, this.#refers)) {
+        const key = `${to.kind}/${to.id}`;
+        named.set(key, (named.get(key) ?? true) && to.plugin !== null);
+      }
+      for (const [key, byPlugin] of named) {
+        const list = users.get(key);
+        if (list === undefined) users.set(key, [{ kind, id, byPlugin }]);
+        else list.push({ kind, id, byPlugin });
+      }
+    }
+    return users;
+  }
+
+  /** Resources that configure a plugin. */
+  #placesOf(plugin: string): readonly Resource[] {
+    if (this.#places === undefined) {
+      const places = new Map<string, Resource[]>();
+      for (const resource of everyResource(this.#config)) {
+        for (const { name } of pluginsIn(resource.value)) places.set(name, [...places.get(name) ?? [], resource]);
+      }
+      this.#places = places;
+    }
+    return this.#places.get(plugin) ?? [];
+  }
+}
+
+export function usersOf(config: Config, kind: Kind, id: string, refers: Refers): readonly User[] {
+  return new ReferenceGraph(config, refers).usersOf(kind, id);
+}
+
+export function routesOf(config: Config, changed: readonly { readonly kind: Kind; readonly id: string }[], refers: Refers): string[] {
+  return new ReferenceGraph(config, refers).routesOf(changed);
+}
+
+const fields: readonly (readonly [kind: Kind, at: readonly string[]])[] = [
+  ['upstreams', ['upstream_id']],
+  ['services', ['service_id']],
+  ['plugin_configs', ['plugin_config_id']],
+  ['stream_routes', ['protocol', 'superior_id']],
+  ['ssls', ['tls', 'client_cert_id']],
+  ['ssls', ['upstream', 'tls', 'client_cert_id']],
+];
+
+/** What one resource names. */
+export function referencesIn(kind: Kind, id: string, value: Value, refers: Refers): Reference[] {
+  const found = [...ownReferences(value)];
+  if (kind === 'credentials') found.push({ kind: 'consumers', id: id.split('/')[0] ?? '', at: ['id'], plugin: null });
+  for (const { name, conf, at } of pluginsIn(value)) {
+    found.push(...refers(name, conf).map((to) => ({ kind: to.kind, id: String(to.id), at, plugin: name })));
+  }
   return found;
 }
 
-/** Resources that name this one, in the order of their kinds. */
-export function usersOf(config: Config, kind: Kind, id: string, refers: Refers): User[] {
-  const users: User[] = [];
-  for (const other of kindNames) {
-    for (const resource of config.resources[other].values()) {
-      const reference = referencesIn(other, resource.id, resource.value, refers)
-        .find((each) => each.kind === kind && each.id === id);
-      if (reference !== undefined) users.push({ kind: other, id: resource.id, byPlugin: reference.byPlugin });
-    }
+// A resource's value never changes, and looking through all of them for a write of one is felt.
+const known = new WeakMap<Value, readonly Reference[]>();
+
+function ownReferences(value: Value): readonly Reference[] {
+  const before = known.get(value);
+  if (before !== undefined) return before;
+  const found: Reference[] = secretsIn(value, []);
+  for (const [kind, at] of fields) {
+    const name = below(value, at);
+    if (typeof name === 'string' || typeof name === 'number') found.push({ kind, id: String(name), at, plugin: null });
   }
-  return users;
+  // Only what is frozen cannot get others behind our back.
+  if (Object.isFrozen(value)) known.set(value, found);
+  return found;
 }
 
-/** Ids of the stream routes whose traffic a change of these resources concerns. */
-export function routesOf(config: Config, changed: readonly { readonly kind: Kind; readonly id: string }[], refers: Refers): string[] {
-  const routes = new Set<string>();
-  const seen = new Set<string>();
-  const follow = (kind: Kind, id: string): void => {
-    if (seen.has(`${kind} ${id}`)) return;
-    seen.add(`${kind} ${id}`);
-    if (kind === 'stream_routes') routes.add(id);
-    if (kind === 'global_rules') for (const route of config.resources.stream_routes.keys()) routes.add(route);
-    for (const user of kind === 'plugin_metadata' ? placesOf(config, id) : usersOf(config, kind, id, refers)) follow(user.kind, user.id);
-  };
-  for (const { kind, id } of changed) follow(kind, id);
-  return [...routes].filter((id) => config.resources.stream_routes.has(id));
-}
-
-/** Resources that configure a plugin. */
-function placesOf(config: Config, plugin: string): { kind: Kind; id: string }[] {
-  return kindNames.flatMap((kind) => [...config.resources[kind].values()]
-    .filter(({ value }) => Object.hasOwn(objectOf(value['plugins']), plugin)
-      || loggersOf(value).some((logger) => logger['name'] === plugin))
-    .map(({ id }) => ({ kind, id })));
-}
-
-function loggersOf(value: Value): readonly Value[] {
-  const list = below(value, 'protocol', 'logger');
-  return Array.isArray(list) ? list.map(objectOf) : [];
+/** Every plugin's configuration, those of loggers among them. */
+function pluginsIn(value: Value): { readonly name: string; readonly conf: Value; readonly at: At }[] {
+  const found = Object.entries(objectOf(value['plugins'])).map(([name, conf]) => (
+    { name, conf: objectOf(conf), at: ['plugins', name] as At }));
+  const loggers = below(value, ['protocol', 'logger']);
+  if (!Array.isArray(loggers)) return found;
+  return [...found, ...loggers.map((logger, index) => ({
+    name: String(objectOf(logger)['name']), conf: objectOf(objectOf(logger)['conf']), at: ['protocol', 'logger', index, 'conf'] as At,
+  }))];
 }
 
 /** `$secret://manager/id/…` anywhere in a value. */
-function secretsIn(value: unknown): string[] {
+function secretsIn(value: unknown, at: At): Reference[] {
   if (typeof value === 'string') {
-    const found = /^\$secret:\/\/([^/]+\/[^/]+)/i.exec(value)?.[1];
-    return found === undefined ? [] : [found];
+    const id = /^\$secret:\/\/([^/]+\/[^/]+)/i.exec(value)?.[1];
+    return id === undefined ? [] : [{ kind: 'secrets', id, at, plugin: null }];
   }
   if (typeof value !== 'object' || value === null) return [];
-  return Object.values(value).flatMap(secretsIn);
+  return Object.entries(value).flatMap(([name, child]) =>
+    secretsIn(child, [...at, Array.isArray(value) ? Number(name) : name]));
 }
 
-function below(value: Value, ...names: readonly string[]): unknown {
+function* everyResource(config: Config): Iterable<Resource> {
+  for (const kind of kindNames) yield* config.resources[kind].values();
+}
+
+function below(value: Value, names: readonly string[]): unknown {
   let at: unknown = value;
   for (const name of names) at = objectOf(at)[name];
   return at;

@@ -213,11 +213,11 @@ class Reading {
     const lookup: References = {
       ...withoutResources(references),
       resource: (kind, id) => config.resources[kind].get(id)?.value ?? references.resource?.(kind, id),
+      refers: (plugin, conf) => references.refers?.(plugin, conf) ?? [],
     };
-    for (const { at, id, value } of this.#listed.stream_routes) {
-      if (config.resources.stream_routes.has(id)) {
-        const missing = checkReferences('stream_routes', id, value, lookup);
-        this.#warnings.push(...nest(at, missing));
+    for (const kind of kindNames) {
+      for (const { at, id, value } of this.#listed[kind]) {
+        if (config.resources[kind].has(id)) this.#warnings.push(...nest(at, checkReferences(kind, id, value, lookup)));
       }
     }
   }
@@ -238,6 +238,7 @@ function withoutResources(references: References): References {
     checkMetadata: (name, conf) => references.checkMetadata(name, conf),
     checkProtocol: (name, conf) => references.checkProtocol(name, conf),
     checkExpression: (expression) => references.checkExpression(expression),
+    names: (what) => references.names?.(what) ?? [],
   };
 }
 
