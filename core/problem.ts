@@ -26,6 +26,19 @@ export function problem(
   return { at, path: formatPath(at), expected, got, text, message };
 }
 
+/**
+ * The problem that a plugin's or protocol's own check tells as one text. `delay.min: expected …, got …` says where it is,
+ * what was expected and what came, if `delay` is one of the `properties`; any other text stands for itself.
+ */
+export function problemOf(text: string, properties: unknown): Problem {
+  const place = /^([A-Za-z_]\w*)((?:\.\w+|\[\d{1,6}\])*): (?=\S)/.exec(text);
+  const known = place !== null && Object.hasOwn(Object(properties), place[1] ?? '');
+  const at = known ? (place[0].match(/\w+/g) ?? []).map((part) => (/^\d/.test(part) ? Number(part) : part)) : [];
+  const rest = known ? text.slice(place[0].length) : text;
+  const said = /expected (.+?)(?:, got (.+))?$/s.exec(rest);
+  return problem(at, said?.[1] ?? 'a sensible combination', said?.[2] ?? 'this one', rest);
+}
+
 /** The name is wrong, not the value under it. */
 export function isUnknownProperty({ text }: Pick<Problem, 'text'>): boolean {
   return text.startsWith('unknown property');
@@ -69,15 +82,19 @@ export function nearest(name: string, candidates: readonly string[]): string | u
   return ranked[0]?.candidate;
 }
 
+/** Steps of one letter: changed, added, left out, or exchanged with the next one. */
 function editDistance(a: string, b: string): number {
   if (Math.abs(a.length - b.length) > 4) return 99;
+  let before: number[] = [];
   let row = Array.from({ length: b.length + 1 }, (_, index) => index);
   for (let i = 1; i <= a.length; i++) {
     const next = [i];
     for (let j = 1; j <= b.length; j++) {
       const change = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
-      next.push(Math.min(change, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
+      const exchanged = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1] ? (before[j - 2] ?? 0) + 1 : 99;
+      next.push(Math.min(change, exchanged, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
     }
+    before = row;
     row = next;
   }
   return row[b.length] ?? 99;

@@ -3,6 +3,7 @@ import type { CheckContext, Plugin } from './plugin.ts';
 import type { Protocol } from './protocol.ts';
 import { compileSchema, type JsonSchema, type Problem, type Validator } from './schema.ts';
 import { checkExpression } from './expression.ts';
+import { problemOf } from './problem.ts';
 import { problem } from './schema.ts';
 
 export interface Registered<T> {
@@ -72,7 +73,7 @@ export class Registry {
     const filled = structuredClone(own);
     plugin.validate(filled);
     const texts = plugin.value.check?.(filled, { others: others.map((each) => ({ ...each, conf: this.#filled(plugin, each.conf) })) }) ?? [];
-    return texts.map((text) => problem([], 'a sensible combination', 'this one', text));
+    return texts.map((text) => problemOf(text, plugin.value.schema['properties']));
   }
 
   /** A configuration with its defaults, so that two can be compared. */
@@ -96,7 +97,7 @@ export class Registry {
     const problems = protocol.validate(filled);
     if (problems.length > 0) return problems;
     const texts = protocol.value.check?.(filled) ?? [];
-    return texts.map((text) => problem([], 'a sensible combination', 'this one', text));
+    return texts.map((text) => problemOf(text, protocol.value.schema['properties']));
   }
 
   checkExpression(expression: unknown): readonly Problem[] {

@@ -32,6 +32,7 @@ const messages = (value: unknown): string[] => check(value).map((each) => each.m
 test.each<[unknown, string[]]>([
   [{ name: 'ab' }, []],
   [{ nam: 'ab', name: 'ab' }, ['unknown property "nam", did you mean "name"?']],
+  [{ nmae: 'ab', name: 'ab' }, ['unknown property "nmae", did you mean "name"?']],
   [{ name: 'ab', zzzzz: 1 }, ['unknown property "zzzzz"']],
   [{}, ['name: expected string, got nothing']],
   [{ name: 5 }, ['name: expected string, got 5']],
