@@ -42,8 +42,8 @@ test('what docs/admin-api.md shows can be pasted, and its error is answered as i
     revision: 2,
     changes: [{ key: '/apisix/upstreams/cache', outcome: 'created' }, { key: '/apisix/stream_routes/1', outcome: 'replaced' }],
   });
-  const [changes, back] = (await run(`${key}\n${history}`)).split(/\n+/).map((line) => JSON.parse(line) as any);
-  expect([changes.list.length, back.affected_routes]).toEqual([3, [{ id: '1', sessions: 0 }]]);
+  const [changes, diff, back] = (await run(`${key}\n${history}`)).split(/\n+/).map((line) => JSON.parse(line) as any);
+  expect([changes.list.length, diff.list.length, back.affected_routes]).toEqual([3, 2, [{ id: '1', sessions: 0 }]]);
   expect(JSON.parse(await run(`${key}\n${wrong}`))).toEqual(JSON.parse(shown));
 });
 
