@@ -8,7 +8,7 @@ import type { Result } from './writer.ts';
 export type LiveSessions = () => Promise<ReadonlyMap<string, number>>;
 
 export async function showDryRun(
-  { outcomes, routes, revision }: Result, { registry, sessions }: { readonly registry: Registry; readonly sessions: LiveSessions },
+  { outcomes, routes = [], revision }: Result, { registry, sessions }: { readonly registry: Registry; readonly sessions: LiveSessions },
 ): Promise<Record<string, unknown>> {
   const live = await sessions();
   return {

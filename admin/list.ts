@@ -32,10 +32,10 @@ function byName(pattern: unknown): Filter {
   return ({ value }) => typeof value['name'] === 'string' && compiled.matcher(value['name']).find();
 }
 
-/** A label's key, or `key:value`; several with commas, of which one is enough. */
+/** A label's key, `key:value` or `key=value`; several with commas, of which one is enough. */
 function byLabel(text: unknown): Filter {
   if (typeof text !== 'string' || text === '') return everything;
-  const wanted = text.split(',').map((each) => each.split(':', 2));
+  const wanted = text.split(',').map((each) => /^([^:=]*)(?:[:=](.*))?$/s.exec(each)!.slice(1));
   return ({ value }) => {
     const labels = (value['labels'] ?? {}) as Readonly<Record<string, unknown>>;
     return wanted.some(([key = '', expected]) =>

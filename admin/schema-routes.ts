@@ -5,11 +5,16 @@ import type { Plane, PlaneStatus } from '../core/plane.ts';
 import { metaSchema } from '../core/registry.ts';
 import type { JsonSchema } from '../core/schema.ts';
 import { refuse, Refusal } from './refusal.ts';
-import { findByName, type Registry } from './registry.ts';
+import { findByName, type PluginEntry, type Registry } from './registry.ts';
 
 export function addSchemaRoutes(
   server: FastifyInstance, prefix: string, registry: Registry, plane: Pick<Plane, 'status'>, reload: () => Promise<void>,
 ): void {
+  // Deprecated in the reference, but dashboards ask for it.
+  server.get(`${prefix}/plugins`, async (request) => {
+    subsystem(request);
+    return Object.fromEntries(byPriority(registry).map((plugin) => [plugin.name, overview(plugin)]));
+  });
   server.get(`${prefix}/plugins/list`, async (request) => {
     subsystem(request);
     return byPriority(registry).map(({ name }) => name);
@@ -27,8 +32,9 @@ export function addSchemaRoutes(
   server.get(`${prefix}/plugins/status`, async () => showStatus(await plane.status()));
   for (const path of ['plugins', 'schema/plugins']) {
     server.get<{ Params: { name: string } }>(`${prefix}/${path}/:name`, async (request) => {
-      subsystem(request);
-      return pluginSchema(registry, request.params.name, textOf(request, 'schema_type'));
+      const asked = textOf(request, 'subsystem') ?? 'stream';
+      if (!subsystems.includes(asked)) throw refuse(400, `unsupported subsystem: ${asked.slice(0, 64)}`);
+      return pluginSchema(registry, request.params.name, textOf(request, 'schema_type'), asked);
     });
   }
   server.get<{ Params: { name: string } }>(`${prefix}/schema/protocols/:name`, async ({ params }) => {
@@ -44,9 +50,11 @@ export function addSchemaRoutes(
 }
 
 // The reference has two kinds of plugins; here each runs on every protocol.
+const subsystems = ['http', 'stream'];
+
 function subsystem(request: FastifyRequest): void {
   const asked = textOf(request, 'subsystem');
-  if (asked === undefined || asked === 'http' || asked === 'stream') return;
+  if (asked === undefined || subsystems.includes(asked)) return;
   throw new Refusal(400, 'invalid subsystem passed');
 }
 
@@ -55,13 +63,20 @@ function textOf({ query }: FastifyRequest, name: string): string | undefined {
   return typeof value === 'string' ? value : undefined;
 }
 
-function byPriority(registry: Registry): { readonly name: string; readonly priority: number }[] {
+function overview({ priority, version, schema, metadataSchema }: PluginEntry): unknown {
+  return {
+    priority, schema, ...(version === undefined ? {} : { version }),
+    ...(metadataSchema === undefined ? {} : { metadata_schema: metadataSchema }),
+  };
+}
+
+function byPriority(registry: Registry): PluginEntry[] {
   return [...registry.plugins()].toSorted((a, b) => b.priority - a.priority || (a.name < b.name ? -1 : 1));
 }
 
-function pluginSchema(registry: Registry, name: string, type: string | undefined): JsonSchema {
+function pluginSchema(registry: Registry, name: string, type: string | undefined, subsystem: string): JsonSchema {
   const plugin = findByName(registry.plugins(), name);
-  if (plugin === undefined) throw refuse(404, 'plugin not found in subsystem stream');
+  if (plugin === undefined) throw refuse(404, `plugin not found in subsystem ${subsystem}`);
   const schema = type === undefined ? plugin.schema : type === 'metadata' ? plugin.metadataSchema : undefined;
   if (schema === undefined) throw refuse(400, 'not found schema');
   if (type === 'metadata') return schema;

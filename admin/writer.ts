@@ -1,17 +1,17 @@
 // Changes of resources, one after another: checked together, made durable, run by every worker, then answered. What
 // the workers cannot run although it passed the checks is taken back.
-import { checkResource, checkUnused, type References } from '../core/config/check.ts';
-import { routesOf, usersOf, type Refers } from '../core/config/graph.ts';
-import type { Kind, Resource, Value } from '../core/config/resource.ts';
+import { checkReferences, checkResource, checkUnused, type References } from '../core/config/check.ts';
+import { ReferenceGraph, type Refers, type User } from '../core/config/graph.ts';
+import { kinds, type Kind, type Resource, type Value } from '../core/config/resource.ts';
 import type { Config, Store, Write } from '../core/config/source.ts';
 import { ProxyError } from '../core/errors.ts';
 import type { Logger } from '../core/log.ts';
 import type { Plane, Rejection } from '../core/plane.ts';
-import { nest, type Problem } from '../core/schema.ts';
+import { nest, problem, type Problem } from '../core/schema.ts';
 import { auditedChange, type Attempt } from './audit.ts';
 import { notFound, refusalOf, refusalText, refuse, Refusal } from './refusal.ts';
 import type { Registry } from './registry.ts';
-import type { ResourceRow } from './resources.ts';
+import { resourceRows, type ResourceRow } from './resources.ts';
 import { withSecretsKept } from './secrets.ts';
 
 export interface WriterOptions {
@@ -62,8 +62,8 @@ export interface Outcome {
 export interface Result {
   readonly outcomes: readonly Outcome[];
   readonly revision: number;
-  /** Stream routes that it concerns. */
-  readonly routes: readonly string[];
+  /** Stream routes that it would concern; only of a dry run. */
+  readonly routes?: readonly string[];
 }
 
 interface Known { readonly config: Config | null; readonly rejections: readonly Rejection[] }
@@ -95,7 +95,9 @@ export class Writer {
 
   /** One resource under an id of its own. */
   create(row: ResourceRow, sent: unknown, options: WriteOptions, more: Partial<Change> = {}): Promise<Result> {
-    return this.#inTurn(() => this.#write([{ ...more, row, id: this.#freeId(row.kind), make: () => sent }], options));
+    // Drawn anew when another process took the same one first.
+    const make = (): unknown => sent;
+    return this.#inTurn(() => this.#write(async () => [{ ...more, row, id: this.#freeId(row.kind), make }], options));
   }
 
   /** Everything that can be wrong with the changes; nothing is written. */
@@ -123,19 +125,18 @@ export class Writer {
     for (const each of planned) this.#admit(each);
     const refusal = refusalOf(this.#problems(planned, force));
     if (refusal !== null) throw refusal;
-    const concerned = planned.map(({ change }) => ({ kind: change.row.kind, id: change.id }));
-    const before = routesOf(this.#options.config.config, concerned, this.#refers);
-    if (dryRun) return this.#foreseen(planned, before);
+    if (dryRun) return this.#foreseen(planned);
     await this.#learnRejections();
     const done = await store.write(planned.map(writeOf), attempt?.recordOf(planned.map(auditOf)));
     if (done.outcome === 'conflict') {
       // Another process on the same store was faster: made again of what is there now, unless the caller said what he saw.
       const conditional = changes.some((change) => change.revision !== undefined) || revision !== undefined;
       if (!conditional && tries < mostTries) return this.#write(asked, { dryRun, force, ...(attempt === undefined ? {} : { attempt }) }, tries + 1);
-      throw changedMeanwhile(done.resource?.modifiedIndex ?? 0);
+      throw conditional ? changedMeanwhile(done.resource?.modifiedIndex ?? 0)
+        : refuse(409, 'others change the same resource all the time, nothing was written; try again');
     }
     attempt?.written(done.revision);
-    const refused = await this.#apply(concerned);
+    const refused = await this.#apply(planned.map(idOf));
     if (refused !== undefined) {
       await this.#takeBack(planned, done.revision);
       throw refusalText(refused.text, [], '');
@@ -144,8 +145,7 @@ export class Writer {
       row: each.change.row, id: each.change.id, outcome: outcomeOf(each),
       resource: store.get(each.change.row.kind, each.change.id) ?? null,
     }));
-    const routes = new Set([...before, ...routesOf(this.#options.config.config, concerned, this.#refers)]);
-    return { outcomes, revision: done.revision, routes: [...routes] };
+    return { outcomes, revision: done.revision };
   }
 
   #plan(change: Change): Planned {
@@ -164,11 +164,13 @@ export class Writer {
 
   /** What goes with a resource that is deleted. */
   #withDependents(planned: readonly Planned[]): readonly Planned[] {
-    const more = planned.filter(({ change, value }) => value === null && change.row.kind === 'consumers')
-      .flatMap(({ change }) => this.#options.store.list('credentials').filter(({ id }) => id.startsWith(`${change.id}/`)));
-    const credentials = more.map((old): Planned => ({
-      change: { row: { ...planned[0]!.change.row, kind: 'credentials' }, id: old.id, make: () => undefined }, old, value: null,
-    }));
+    const gone = planned.filter(({ change, value }) => value === null && change.row.kind === 'consumers').map(idOf);
+    if (gone.length === 0) return planned;
+    const row = resourceRows.find(({ kind }) => kind === 'credentials')!;
+    const named = new Set(planned.map(idOf).filter(({ kind }) => kind === 'credentials').map(({ id }) => id));
+    const credentials = this.#options.store.list('credentials')
+      .filter(({ id }) => !named.has(id) && gone.some((consumer) => id.startsWith(`${consumer.id}/`)))
+      .map((old): Planned => ({ change: { row, id: old.id, make: () => undefined }, old, value: null }));
     return [...planned, ...credentials];
   }
 
@@ -186,39 +188,44 @@ export class Writer {
   #problems(planned: readonly Planned[], force: boolean): Problem[] {
     const preview = this.#preview(planned);
     const references = this.#referencesIn(preview);
-    return planned.flatMap(({ change, value }) => {
+    const graph = new ReferenceGraph(preview, this.#refers);
+    return planned.flatMap(({ change, old, value }) => {
       const { row: { kind }, id } = change;
-      const problems = value !== null ? checkResource(kind, id, value, references)
-        : force ? [] : checkUnused(kind, id, usersOf(preview, kind, id, this.#refers));
+      if (value === null) return force ? [] : checkUnused(kind, id, graph.usersOf(kind, id));
+      const problems = checkResource(kind, id, value, references);
+      if (problems.length === 0 && old !== undefined && roleOf(kind, value) !== roleOf(kind, old.value)) {
+        problems.push(...usersThatBreak(graph.usersOf(kind, id), preview, references));
+      }
       // Of several, it must be said which one is meant.
-      return planned.length === 1 || value === null ? problems : nest([kind, id], problems);
+      return planned.length === 1 ? problems : nest([kind, id], problems);
     });
   }
 
   /** The configuration as it would be. */
   #preview(planned: readonly Planned[]): Config {
     const { config } = this.#options.config;
-    const resources = { ...config.resources };
+    const copies = new Map<Kind, Map<string, Resource>>();
     for (const { change, old, value } of planned) {
       const { row: { kind }, id } = change;
-      const map = new Map(resources[kind]);
+      const map = copies.get(kind) ?? new Map(config.resources[kind]);
+      copies.set(kind, map);
       if (value === null) map.delete(id);
       else map.set(id, foreseen(kind, id, value, old));
-      resources[kind] = map;
     }
+    const resources = { ...config.resources, ...Object.fromEntries(copies) };
     return { revision: config.revision + 1, resources };
   }
 
-  #foreseen(planned: readonly Planned[], before: readonly string[]): Result {
-    const preview = this.#preview(planned);
-    const concerned = planned.map(({ change }) => ({ kind: change.row.kind, id: change.id }));
+  #foreseen(planned: readonly Planned[]): Result {
+    const routes = [this.#options.config.config, this.#preview(planned)].flatMap(
+      (config) => new ReferenceGraph(config, this.#refers).routesOf(planned.map(idOf)));
     return {
       outcomes: planned.map((each) => ({
         row: each.change.row, id: each.change.id, outcome: outcomeOf(each),
         resource: each.value === null ? null : foreseen(each.change.row.kind, each.change.id, withoutId(each.value), each.old),
       })),
       revision: this.#options.store.config.revision,
-      routes: [...new Set([...before, ...routesOf(preview, concerned, this.#refers)])],
+      routes: [...new Set(routes)].toSorted(),
     };
   }
 
@@ -284,6 +291,26 @@ export class Writer {
         id !== except && Object.hasOwn((value['plugins'] ?? {}) as object, plugin))?.id,
     };
   }
+}
+
+function idOf({ change: { row: { kind }, id } }: Planned): { readonly kind: Kind; readonly id: string } {
+  return { kind, id };
+}
+
+/** What makes a resource fit for those that name it, beside being there. */
+function roleOf(kind: Kind, value: Value): unknown {
+  if (kind === 'ssls') return value['type'] ?? 'server';
+  if (kind === 'stream_routes') return (value['protocol'] as Value | undefined)?.['name'];
+  return undefined;
+}
+
+function usersThatBreak(users: readonly User[], config: Config, references: References): Problem[] {
+  return users.flatMap(({ kind, id }) => {
+    const user = config.resources[kind].get(id);
+    const [first] = user === undefined ? [] : checkReferences(kind, id, user.value, references);
+    return first === undefined ? [] : [problem([], 'a change that those who name it can follow', 'another',
+      `${kinds[kind].singular} [${id}] is still using it: ${first.text}`)];
+  });
 }
 
 function writeOf({ change, old, value }: Planned): Write {

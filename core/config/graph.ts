@@ -88,14 +88,6 @@ export class ReferenceGraph {
   }
 }
 
-export function usersOf(config: Config, kind: Kind, id: string, refers: Refers): readonly User[] {
-  return new ReferenceGraph(config, refers).usersOf(kind, id);
-}
-
-export function routesOf(config: Config, changed: readonly { readonly kind: Kind; readonly id: string }[], refers: Refers): string[] {
-  return new ReferenceGraph(config, refers).routesOf(changed);
-}
-
 const fields: readonly (readonly [kind: Kind, at: readonly string[]])[] = [
   ['upstreams', ['upstream_id']],
   ['services', ['service_id']],

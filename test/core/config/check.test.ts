@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { checkResource, checkUnused } from '../../../core/config/check.ts';
-import { routesOf, usersOf, type Refers } from '../../../core/config/graph.ts';
+import { ReferenceGraph, type Refers } from '../../../core/config/graph.ts';
 import type { Kind, Resource, Value } from '../../../core/config/resource.ts';
 import { emptyConfig } from '../../../core/config/source.ts';
 import { knownThings } from './references.ts';
@@ -215,7 +215,8 @@ test('a resource that others use is not to be deleted', () => {
   add('services', 's', { upstream: { tls: { client_cert_id: 'c' } }, plugins: { split: { to: 'u3' }, x: { key: '$secret://env/e/name' } } });
   add('credentials', 'jack/1', { plugins: {} });
   const refers: Refers = (plugin, conf) => (plugin === 'split' ? [{ kind: 'upstreams', id: String(conf['to']) }] : []);
-  const why = (kind: Kind, id: string): string | undefined => checkUnused(kind, id, usersOf(config, kind, id, refers))[0]?.text;
+  const graph = new ReferenceGraph(config, refers);
+  const why = (kind: Kind, id: string): string | undefined => checkUnused(kind, id, graph.usersOf(kind, id))[0]?.text;
   expect(why('upstreams', 'u1')).toBe('can not delete this upstream, stream_route [2] is still using it now');
   expect(why('upstreams', 'u3')).toBe('can not delete this upstream, plugin in service [s] is still using it now');
   expect(why('services', 's')).toBe('can not delete this service directly, stream_route [2] is still using it now');
@@ -227,7 +228,7 @@ test('a resource that others use is not to be deleted', () => {
   expect(why('upstreams', 'u2')).toBeUndefined();
   // Its credentials go with it.
   expect(why('consumers', 'jack')).toBeUndefined();
-  expect(routesOf(config, [{ kind: 'ssls', id: 'c' }], refers)).toEqual(['2']);
-  expect(routesOf(config, [{ kind: 'plugin_metadata', id: 'split' }], refers)).toEqual(['2']);
-  expect(routesOf(config, [{ kind: 'upstreams', id: 'u2' }], refers)).toEqual([]);
+  expect(graph.routesOf([{ kind: 'ssls', id: 'c' }])).toEqual(['2']);
+  expect(graph.routesOf([{ kind: 'plugin_metadata', id: 'split' }])).toEqual(['2']);
+  expect(graph.routesOf([{ kind: 'upstreams', id: 'u2' }])).toEqual([]);
 });
