@@ -36,11 +36,12 @@ export abstract class MessageSession extends Session {
   protected mayStart(plan: Plan): boolean {
     const { link } = this;
     const usable = link === null || (link.state !== 'closed' && !link.detached);
-    if (usable && plan.backend === this.#backend) return true;
+    const backend = plan.backendOf(this);
+    if (usable && backend === this.#backend) return true;
     // Another link: what the old one owes comes first, so that a command finds the effects of those before
     // it.
     if (!this.idle) return false;
-    this.#backend = plan.backend;
+    this.#backend = backend;
     this.link = null;
     return true;
   }
@@ -117,6 +118,8 @@ export abstract class MessageSession extends Session {
   /** Answers what is no message, in its place; then the connection ends. No hook sees it. */
   #refusal(plan: Plan, error: ProxyError): Request {
     this.#at = this.#end;
+    const { engine, route, remoteAddress } = this;
+    engine.log.debug({ code: error.code, route: route.id, remote_addr: remoteAddress, text: error.message }, 'what the client sent is no message');
     const request = new BrokenMessage(this, plan, EMPTY);
     request.skipped = -1;
     request.settle(new ProxyError(error.code, error.message, { cause: error.cause, close: true }));
