@@ -3,10 +3,10 @@ import type { PluginConfs } from './config/schemas/plugins.ts';
 import type { StreamRouteValue } from './config/schemas/stream-route.ts';
 import type { Engine } from './engine.ts';
 import { ProxyError, type ErrorCode } from './errors.ts';
-import { compileExpression } from './expression.ts';
 import { markOf, ran } from './last-plugin.ts';
+import { narrowed, type Meta } from './meta.ts';
 import type { Place, Report } from './plan.ts';
-import type { Client, Hooks, Plugin, PluginContext } from './plugin.ts';
+import type { Client, Hooks, Plugin, PluginContext, UpstreamChoice } from './plugin.ts';
 import type { Protocol } from './protocol.ts';
 import type { Registry } from './registry.ts';
 import type { Request } from './request.ts';
@@ -16,12 +16,15 @@ import { compileVariable } from './variables.ts';
 
 type Conf = Readonly<Record<string, unknown>>;
 
-interface Meta {
-  readonly disable?: boolean;
-  readonly priority?: number;
-  readonly phases?: readonly string[];
-  readonly filter?: readonly unknown[];
-  readonly error_response?: string;
+/** Opens an upstream for a plugin, by id or as configured. */
+export type OpenUpstream = (plugin: string, name: string, upstream: string | object) => UpstreamChoice;
+
+/** Of the route that places are built for. */
+export interface PlaceRoute {
+  readonly id: string;
+  readonly protocol: Protocol;
+  metadata(plugin: string): Conf;
+  readonly open: OpenUpstream;
 }
 
 export interface PlaceBuilderOptions {
@@ -39,31 +42,30 @@ export class PlaceBuilder {
 
   /** All places of a route, in the order in which they run. Throws when one cannot be set up; nothing stays then. */
   build(
-    routeId: string, value: StreamRouteValue, globals: PluginConfs, protocolConf: Conf, protocol: Protocol,
-    metadata: (plugin: string) => Conf,
+    route: PlaceRoute, value: StreamRouteValue, globals: PluginConfs, protocolConf: Conf,
   ): readonly Place[] {
     const places: Place[] = [];
     let before: Place[] = [];
     const add = (plugins: PluginConfs): void => {
       for (const [name, conf] of Object.entries(plugins)) {
         const { _meta: meta = {}, ...own } = conf as Conf & { _meta?: Meta };
-        if (meta.disable !== true) places.push(this.#place(routeId, name, own, meta, protocol, metadata(name)));
+        if (meta.disable !== true) places.push(this.#place(route, name, own, meta));
       }
     };
     try {
       add(globals);
       before = places.splice(0).sort(byPriority);
       add(value.plugins ?? {});
-      for (const place of protocol.places?.(protocolConf) ?? []) {
+      for (const place of route.protocol.places?.(protocolConf) ?? []) {
         places.push({
           plugin: place.name, version: '', priority: place.priority, hooks: place.hooks,
-          ...this.#bookkeeping(place.name, routeId, [], markOf(place.name, routeId)),
+          ...this.#bookkeeping(place.name, route.id, [], markOf(place.name, route.id)),
         });
       }
       places.sort(byPriority).unshift(...before);
       for (const { name, filter, conf = {} } of value.protocol?.logger ?? []) {
         const meta: Meta = { phases: ['log'], ...(filter === undefined || filter.length === 0 ? {} : { filter }) };
-        places.push(this.#place(routeId, name, conf, meta, protocol, metadata(name)));
+        places.push(this.#place(route, name, conf, meta));
       }
       return places;
     } catch (cause) {
@@ -72,7 +74,7 @@ export class PlaceBuilder {
     }
   }
 
-  #place(routeId: string, name: string, conf: Conf, meta: Meta, protocol: Protocol, metadata: Conf): Place {
+  #place(route: PlaceRoute, name: string, conf: Conf, meta: Meta): Place {
     const registered = this.#options.registry.plugins.get(name);
     if (registered === undefined) throw new ProxyError('CONFIG_INVALID', `unknown plugin [${name}]`);
     const plugin = registered.value;
@@ -82,12 +84,15 @@ export class PlaceBuilder {
     if (problems.length > 0) {
       throw new ProxyError('CONFIG_INVALID', `plugins.${name}: ${problems.map(({ message }) => message).join('; ')}`);
     }
+    if (meta.pre_function !== undefined) {
+      this.#options.engine.log.warn({ code: 'CONFIG_INVALID', plugin: name, route: route.id }, '_meta.pre_function is never run');
+    }
     let hooks: Hooks;
     const series: number[] = [];
-    const mark = markOf(name, routeId);
+    const mark = markOf(name, route.id);
     ran(mark);
     try {
-      hooks = plugin.setup(own, this.#context(plugin, routeId, protocol, metadata, series));
+      hooks = plugin.setup(own, this.#context(plugin, route, series));
     } catch (cause) {
       throw new ProxyError('CONFIG_INVALID', `plugins.${name}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
     }
@@ -96,7 +101,7 @@ export class PlaceBuilder {
       version: plugin.version ?? '',
       priority: meta.priority ?? plugin.priority,
       hooks: narrowed(hooks, meta),
-      ...this.#bookkeeping(name, routeId, series, mark),
+      ...this.#bookkeeping(name, route.id, series, mark),
     };
   }
 
@@ -126,7 +131,8 @@ export class PlaceBuilder {
     };
   }
 
-  #context(plugin: Plugin, routeId: string, protocol: Protocol, metadata: Conf, series: number[]): PluginContext {
+  #context(plugin: Plugin, route: PlaceRoute, series: number[]): PluginContext {
+    const { id: routeId, protocol } = route;
     const { engine, registry, nodes } = this.#options;
     const { metrics } = engine;
     const labels = { plugin: plugin.name, route: routeId };
@@ -137,7 +143,7 @@ export class PlaceBuilder {
       log: engine.log.child({ plugin: plugin.name, route: routeId }),
       now: () => engine.clock.now(),
       variable: (name) => compileVariable(name),
-      metadata,
+      metadata: route.metadata(plugin.name),
       counter(name, help) {
         const index = metrics.counter(fullName(name), help, labels);
         series.push(index);
@@ -150,6 +156,7 @@ export class PlaceBuilder {
       },
       windows: engine.windows,
       occupancy: engine.occupancy,
+      upstream: (name, upstream) => route.open(plugin.name, name, upstream),
       client(protocolName, upstream): Client {
         const found = registry.protocols.get(protocolName)?.value;
         if (found?.client === undefined) throw new ProxyError('CONFIG_INVALID', `protocol ${protocolName} has no client`);
@@ -167,45 +174,4 @@ function byPriority(a: Place, b: Place): number {
 
 function fullName(name: string): string {
   return name.startsWith('millrace_') ? name : `millrace_${name}`;
-}
-
-/** Applies `_meta`: fewer phases, only the requests that the filter lets through, another error text. */
-function narrowed(hooks: Hooks, meta: Meta): Hooks {
-  const { phases, filter, error_response: text } = meta;
-  if (phases === undefined && filter === undefined && text === undefined) return hooks;
-  const takes = (phase: string): boolean => phases === undefined || phases.includes(phase);
-  const filtered = filter === undefined ? null : compileExpression(filter);
-  const wants = (request: Request): boolean => filtered === null || filtered(request);
-  const early = filtered === null || filtered.requestTimeOnly;
-  const result: Hooks = {
-    ...(hooks.maxWait === undefined ? {} : { maxWait: hooks.maxWait }),
-    ...(hooks.transient === undefined ? {} : { transient: hooks.transient }),
-    close: () => hooks.close?.(),
-    status: () => hooks.status?.() ?? {},
-  };
-  if (hooks.connect !== undefined && takes('connect')) result.connect = (session) => hooks.connect!(session);
-  if (hooks.disconnect !== undefined) result.disconnect = (session, reason) => hooks.disconnect!(session, reason);
-  if (hooks.request !== undefined && takes('request')) {
-    result.request = (request) => {
-      if (!wants(request)) return undefined;
-      const wait = hooks.request!(request);
-      if (text === undefined) return wait;
-      if (wait === undefined) return replaceText(request, text);
-      return wait.then(() => replaceText(request, text));
-    };
-  }
-  // What a filter asks may be known only after the answer: then it is asked when the hook runs.
-  result.select = (request) => (!early || wants(request)) && (hooks.select?.(request) ?? true);
-  if (hooks.response !== undefined && takes('response')) {
-    result.response = (request) => { if (early || wants(request)) hooks.response!(request); };
-  }
-  if (hooks.log !== undefined && takes('log')) {
-    result.log = (request) => { if (early || wants(request)) hooks.log!(request); };
-  }
-  return result;
-}
-
-function replaceText(request: Request, text: string): void {
-  const { outcome } = request;
-  if (outcome instanceof ProxyError) request.outcome = new ProxyError(outcome.code, text, { cause: outcome, close: outcome.close });
 }

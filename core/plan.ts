@@ -44,6 +44,8 @@ export interface PlanOptions {
   readonly routeId: string;
   readonly places: readonly Place[];
   readonly backend: Backend;
+  /** Backends of the upstreams that plugins may choose for a session, by name. */
+  readonly others?: ReadonlyMap<string, Backend>;
   readonly metrics: RouteMetrics;
   /** Longest time in ms that a request hook may wait when its plugin declares nothing. */
   readonly requestTimeout: number;
@@ -62,6 +64,7 @@ export class Plan {
   readonly log: readonly Observer[] | null;
   /** No hook keeps a request that nobody wants, and somebody is asked who wants it. */
   readonly transient: boolean;
+  readonly #others: ReadonlyMap<string, Backend> | undefined;
   #underWay = 0;
   #retired = false;
   readonly #closed = Promise.withResolvers<void>();
@@ -71,6 +74,7 @@ export class Plan {
     this.routeId = options.routeId;
     this.places = places;
     this.backend = options.backend;
+    this.#others = options.others;
     this.metrics = options.metrics;
     this.connect = places.filter((place) => place.hooks.connect !== undefined);
     this.request = filled(places.filter((place) => place.hooks.request !== undefined).map((place) => ({
@@ -86,6 +90,11 @@ export class Plan {
     this.response = filled(observers.filter((each) => each.response !== null));
     this.log = filled(observers.filter((each) => each.log !== null));
     this.transient = places.every(letsGo);
+  }
+
+  /** Where a session's requests go: what a plugin chose for it, as long as there is such an upstream. */
+  backendOf({ upstreamName }: Session): Backend {
+    return upstreamName === null ? this.backend : (this.#others?.get(upstreamName) ?? this.backend);
   }
 
   /** A request begins to be handled by this plan's hooks. */
@@ -108,6 +117,8 @@ export class Plan {
   }
 
   #close(): void {
+    // The upstreams of all of them go with the first.
+    for (const other of this.#others?.values() ?? []) other.close();
     this.backend.close();
     this.metrics.release();
     void Promise.all(this.places.map(closePlace)).then(() => this.#closed.resolve());

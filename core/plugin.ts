@@ -78,8 +78,19 @@ export interface PluginContext {
   readonly windows: WindowTable;
   /** What is in use now, counted exactly over all workers. */
   readonly occupancy: OccupancyTable;
+  /**
+   * Another upstream than the route's own, that connections may use: `session.useUpstream(…)` in a connect hook. It is
+   * an upstream resource's id, or what could stand in a route's `upstream`. After a change of the configuration a
+   * connection goes on with what has the same `name` then; with the route's own where nothing has.
+   */
+  upstream(name: string, upstream: string | object): UpstreamChoice;
   /** Requests of the plugin's own, through links of Millrace's. `upstream` as in a route's `upstream`. */
   client(protocol: string, upstream: unknown): Client;
+}
+
+/** Made by `context.upstream`. */
+export interface UpstreamChoice {
+  readonly name: string;
 }
 
 export interface Counter {

@@ -27,7 +27,11 @@ export const metaSchema: JsonSchema = {
       description: 'Phases that the plugin takes part in; default all.',
     },
     filter: { type: 'array', description: 'Expression; requests for which it is false pass the plugin by.' },
-    error_response: { type: 'string', minLength: 1, maxLength: 512, description: 'Text of errors that the plugin gives.' },
+    error_response: {
+      description: 'Text of errors that the plugin gives; an object is written as JSON.', 'x-expected': 'text or object',
+      anyOf: [{ type: 'string', minLength: 1, maxLength: 512 }, { type: 'object', minProperties: 1, maxProperties: 32 }],
+    },
+    pre_function: { type: 'string', description: 'Accepted for configurations that exist; it is never run, and the log says so.' },
   },
 };
 const validateMeta = compileSchema(metaSchema);
@@ -69,6 +73,8 @@ export class Registry {
       const { filter } = meta as { filter?: unknown };
       if (filter !== undefined) problems.push(...this.checkExpression(filter).map((each) => ({ ...each, at: ['_meta', 'filter'] })));
     }
+    // What is left out need not be right: that is how one is kept for later.
+    if ((meta as { disable?: unknown } | undefined)?.disable === true) return problems.filter(({ at }) => at[0] === '_meta');
     if (problems.length > 0) return problems;
     const filled = structuredClone(own);
     plugin.validate(filled);

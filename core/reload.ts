@@ -8,7 +8,7 @@ import type { PluginConfs } from './config/schemas/plugins.ts';
 import type { StreamRouteValue } from './config/schemas/stream-route.ts';
 import type { Engine } from './engine.ts';
 import { ProxyError } from './errors.ts';
-import { PlaceBuilder } from './place.ts';
+import { PlaceBuilder, type OpenUpstream } from './place.ts';
 import { Plan, type Place } from './plan.ts';
 import type { Rejection } from './plane.ts';
 import type { Backend, Protocol } from './protocol.ts';
@@ -232,15 +232,18 @@ export class Routes {
       .map((other) => this.#draw(other, none));
     const made = JSON.stringify([
       value, upstream, this.#globals, subordinates.map((each) => [each.id, each.made]), this.#codeOf(value),
-      this.#metadataOf(value),
+      this.#metadataOf(value), this.#upstreamsOf(value),
     ]);
     return { id: resource.id, value, upstream, subordinates, made };
   }
 
   #upstreamOf(value: EffectiveRoute): UpstreamConf | null {
-    const conf = (value.upstream as UpstreamConf | undefined) ?? null;
-    if (conf?.type !== 'memory') return conf;
-    const protocol = value.protocol?.name ?? 'tcp';
+    return value.upstream === undefined ? null : this.#located(value.upstream as UpstreamConf, value.protocol?.name ?? 'tcp');
+  }
+
+  /** With the address of the embedded server, where that is what it leads to. */
+  #located(conf: UpstreamConf, protocol: string): UpstreamConf {
+    if (conf.type !== 'memory') return conf;
     const address = this.#look(() => this.#embedded.get(protocol));
     if (address === undefined) throw new ProxyError('CONFIG_INVALID', `upstream.type: protocol ${protocol} has no embedded server`);
     return { ...conf, type: 'roundrobin', nodes: { [address]: 1 } };
@@ -257,6 +260,22 @@ export class Routes {
 
   #metadataOf(value: StreamRouteValue): unknown {
     return this.#pluginsOf(value).map((name) => this.#find('plugin_metadata', name)?.value ?? null);
+  }
+
+  /** Upstreams that its plugins name. */
+  #upstreamsOf(value: EffectiveRoute): unknown {
+    return [this.#globals, value.plugins ?? {}].flatMap((plugins) => Object.entries(plugins)).flatMap(([name, conf]) => {
+      const named = this.#options.registry.plugins.get(name)?.value.refers?.(conf) ?? [];
+      return named.map(({ kind, id }) => this.#find(kind, id)?.value ?? null);
+    });
+  }
+
+  /** An upstream that a plugin named, or that stands in its configuration. */
+  #chosen(chosen: string | object): UpstreamConf {
+    if (typeof chosen !== 'string') return chosen as UpstreamConf;
+    const found = this.#config!.resources.upstreams.get(chosen)?.value;
+    if (found === undefined) throw new ProxyError('CONFIG_INVALID', `failed to fetch upstream info by upstream id: ${chosen}`);
+    return found as UpstreamConf;
   }
 
   #pluginsOf(value: StreamRouteValue): string[] {
@@ -282,32 +301,38 @@ export class Routes {
       }
       return made;
     };
-    let places: readonly Place[] = [];
+    const others = new Map<string, Backend>();
     try {
       const upstream = open(blueprint.upstream, id);
-      const backend = protocol.backend({
-        routeId: id,
-        conf,
-        engine,
-        upstream,
-        subordinates: blueprint.subordinates.map((each) => ({
-          routeId: each.id, conf: each.value.protocol?.conf ?? {}, upstream: open(each.upstream, each.id)!,
-        })),
-        perOperation: value.protocol?.metric?.enable === true,
-      });
-      places = this.#places.build(
-        id, value, this.#globals, conf, protocol,
-        (plugin) => this.#config!.resources.plugin_metadata.get(plugin)?.value ?? {});
+      const subordinates = blueprint.subordinates.map((each) => ({
+        routeId: each.id, conf: each.value.protocol?.conf ?? {}, upstream: open(each.upstream, each.id)!,
+      }));
+      const perOperation = value.protocol?.metric?.enable === true;
+      const make = (to: Upstream | null): Backend =>
+        protocol.backend({ routeId: id, conf, engine, upstream: to, subordinates, perOperation });
+      const backend = make(upstream);
+      const openOther: OpenUpstream = (plugin, called, chosen) => {
+        let key = `${plugin} ${called}`;
+        // The same plugin may stand in a global rule and in the route.
+        while (others.has(key)) key += '+';
+        others.set(key, make(open(this.#located(this.#chosen(chosen), name), `${id} ${key}`)));
+        return { name: key };
+      };
+      const metadata = (plugin: string): Readonly<Record<string, unknown>> =>
+        this.#config!.resources.plugin_metadata.get(plugin)?.value ?? {};
+      const places = this.#places.build({ id, protocol, metadata, open: openOther }, value, this.#globals, conf);
       const plan = new Plan({
         routeId: id,
         places,
         backend: closing(backend, opened),
+        others,
         metrics: new RouteMetrics(engine.metrics, id, name),
         requestTimeout: engine.limits.requestTimeout,
       });
       const route = cell !== undefined && cell.protocol === name ? cell : { id, protocol: name, conf, plan: null };
       return { route, plan, conf, upstream };
     } catch (cause) {
+      for (const other of others.values()) other.close();
       for (const upstream of opened) upstream.close();
       throw cause;
     }

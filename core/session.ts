@@ -10,6 +10,7 @@ import { FixedQueue } from './fixed-queue.ts';
 import { flushOutboxes, type Outbox } from './outbox.ts';
 import { isObserved, runLogHooks, runRequestHooks, runResponseHooks } from './phases.ts';
 import type { Plan } from './plan.ts';
+import type { UpstreamChoice } from './plugin.ts';
 import { ReplyWindow } from './reply-window.ts';
 import type { Owner, Reply, Request } from './request.ts';
 import type { Route } from './route.ts';
@@ -22,6 +23,8 @@ export abstract class Session implements Owner, Receiver, Listener {
   readonly engine: Engine;
   readonly openedAt: number;
   closed = false;
+  /** Of the upstream that a plugin chose for it; null: the route's own. */
+  upstreamName: string | null = null;
   /** Requests of runs that were sent and whose replies have not all left. */
   owed = 0;
   protected readonly queue = new FixedQueue<Request>();
@@ -116,6 +119,11 @@ export abstract class Session implements Owner, Receiver, Listener {
   protected get sharing(): boolean { return false; }
 
   get ending(): boolean { return this.#ending !== null; }
+  /** Another upstream than the route's own, or that again (null). To be called before its first request. */
+  useUpstream(choice: UpstreamChoice | null): void {
+    this.upstreamName = choice === null ? null : choice.name;
+  }
+
   get outbox(): Outbox { return this.connection.outbox; }
   /** Milliseconds since its last request began. */
   idleFor(now: number): number { return now - this.#lastActivity; }
@@ -199,7 +207,7 @@ export abstract class Session implements Owner, Receiver, Listener {
     }
     if (!request.queued && (request.observed || !request.plain)) this.enqueue(request);
     if (request.observed) request.keep();
-    request.plan.backend.send(request);
+    request.plan.backendOf(this).send(request);
     if (request.queued) return;
     if (request.settled) {
       this.enqueue(request);

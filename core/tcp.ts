@@ -60,7 +60,7 @@ class TcpSession extends Session {
   #connect(): void {
     const plan = this.plan();
     if (plan === null) return this.destroy('ROUTE_REMOVED');
-    const { upstream } = plan.backend as TcpBackend;
+    const { upstream } = plan.backendOf(this) as TcpBackend;
     if (upstream === null) return this.destroy('NO_UPSTREAM');
     const key = upstream.conf.type === 'chash' ? hashKey(upstream.conf, this) : null;
     const node = this.#tried.length === 0 ? upstream.balancer.pick(key, 0)
@@ -74,12 +74,15 @@ class TcpSession extends Session {
     const socket = tls === undefined ? connect(target) : connectTls({ ...node.serverName, ...target, ...tls });
     this.#upstream = socket;
     let open = false;
+    const began = this.engine.clock.now();
     const timer = setTimeout(() => socket.destroy(new ProxyError('CONNECT_TIMEOUT')), upstream.timeouts.connect);
     socket.once(tls === undefined ? 'connect' : 'secureConnect', () => {
       open = true;
       clearTimeout(timer);
       node.health.succeeded();
       node.inflight++;
+      const now = this.engine.clock.now();
+      node.latency?.observe(now - began, now);
       this.#connected(socket);
     });
     socket.on('data', (chunk: Buffer) => {

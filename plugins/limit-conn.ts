@@ -1,9 +1,9 @@
 // Lets so many connections in at a time, makes some more wait a moment, and refuses the rest.
+import { connectionRequest } from '../core/connection-request.ts';
 import { ProxyError } from '../core/errors.ts';
 import { definePlugin, type Occupied, type PluginContext } from '../core/plugin.ts';
 import type { Session } from '../core/session.ts';
 import { compileTemplate, findVariable, type Variable } from '../core/variables.ts';
-import { connectionRequest } from './logger/connection-request.ts';
 
 interface Conf {
   readonly conn: number;

@@ -1,10 +1,10 @@
 // One configured logger: chooses requests, makes records, and gives them to its sinks.
+import { connectionRequest } from '../../core/connection-request.ts';
 import { compileExpression } from '../../core/expression.ts';
 import type { Counter, Hooks, PluginContext } from '../../core/plugin.ts';
 import type { Request } from '../../core/request.ts';
 import type { Session } from '../../core/session.ts';
 import { Batch } from './batch.ts';
-import { connectionRequest } from './connection-request.ts';
 import { compileFormat, connectionFormat, requestFormat } from './format.ts';
 import type { Sink } from './sink.ts';
 

@@ -122,7 +122,8 @@ export class RedisSession extends Session {
       this.own.release();
       this.#link = null;
     }
-    if (plan.backend !== this.#backend && !this.#rebind(plan.backend as RedisBackend)) return null;
+    const bound = plan.backendOf(this) as RedisBackend;
+    if (bound !== this.#backend && !this.#rebind(bound)) return null;
     const backend = this.#backend!;
     const unseen = plan.request === null && plan.observers === null;
     const swift = (unseen || plan.transient) && this.silence === 'none';
@@ -451,7 +452,7 @@ export class RedisSession extends Session {
 
   /** Sends one request whose hooks are done. It is queued unless it may travel in a run. */
   dispatch(request: RedisRequest): void {
-    if (this.#backend === null) this.#rebind(request.plan.backend as RedisBackend);
+    if (this.#backend === null) this.#rebind(request.plan.backendOf(this) as RedisBackend);
     const refused = request.treatment === table.SHARED ? null : refusal(request, this.#backend!);
     if (refused !== null) {
       request.settle(refused);

@@ -2,6 +2,7 @@
 // On a page:  <!-- fields: plugin logger -->  table  <!-- end -->
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { upstreamSchema } from '../../core/config/schemas/upstream.ts';
 import { kinds } from '../../core/config/resource.ts';
 import type { JsonSchema } from '../../core/schema.ts';
 import { metaSchema } from '../../core/registry.ts';
@@ -46,6 +47,8 @@ function fieldRows(schema: JsonSchema, prefix: string): string[][] {
     const row = [
       `\`${path}\``, typeText(field), defaultText(field.default), schema.required?.includes(name) === true ? 'yes' : '', meaning,
     ];
+    // Its fields have a table of their own.
+    if (path.includes('[') && field.properties === upstreamSchema.properties) return [row];
     return [row, ...below(field, path)];
   });
 }

@@ -34,6 +34,11 @@ test.each(['ip-restriction', 'limit-conn', 'file-logger', 'http-logger', 'tcp-lo
   expect(await follow(name)).toBe(1);
 });
 
+test('traffic-split: what the page says can be pasted and seen', async () => {
+  await using redis = await startRedis();
+  expect(await follow('traffic-split', { 6390: redis.port })).toBe(1);
+});
+
 test('logger: what the page says can be pasted and seen', async () => {
   expect(await follow('logger')).toBe(3);
 });

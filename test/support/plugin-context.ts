@@ -38,6 +38,7 @@ export function testContext(options: TestContextOptions = {}): TestContext {
     gauge: (name) => ({ set: (value) => { counted[name] = value; } }),
     windows: options.windows ?? new SharedWindows(SharedWindows.allocate(), { origin: 0 }),
     occupancy: new SharedOccupancy(SharedOccupancy.allocate(1, 64), 0),
+    upstream: (name) => ({ name }),
     client: options.client ?? (() => { throw new Error('no client in this test'); }),
   };
 }

@@ -1,6 +1,6 @@
-// A connection that ended, read through the same variables as a request.
-import type { Request } from '../../core/request.ts';
-import type { Session } from '../../core/session.ts';
+// A connection that begins or ended, read through the same variables as a request.
+import type { Request } from './request.ts';
+import type { Session } from './session.ts';
 
 /**
  * `rpc_time` is how long it lasted, `bytes_out` what was written to the client, `reason` why it ended; what
