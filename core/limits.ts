@@ -30,6 +30,8 @@ export interface Limits {
   readonly arguments: number;
   readonly unauthenticatedArguments: number;
   readonly unauthenticatedBulk: number;
+  /** Unsent bytes of a client that gave no password: it is not read, and closed a second later. */
+  readonly unauthenticatedUnsent: number;
   readonly replyNesting: number;
   readonly clientsPerListener: number;
   readonly clientsPerAddress: number;
@@ -61,6 +63,7 @@ export const defaultLimits: Limits = {
   arguments: 1024 * 1024,
   unauthenticatedArguments: 10,
   unauthenticatedBulk: 16 * 1024,
+  unauthenticatedUnsent: 1024,
   replyNesting: 128,
   clientsPerListener: 10_000,
   clientsPerAddress: 1000,

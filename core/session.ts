@@ -103,9 +103,14 @@ export abstract class Session implements Owner, Receiver, Listener {
 
   /** How many more requests may be framed now. */
   protected room(): number {
-    if (this.connection.outbox.pending > this.engine.limits.unsentPause) return 0;
+    if (this.connection.outbox.pending > this.unsentPause) return 0;
     return this.most - this.owed - this.queue.length;
   }
+
+  /** Unsent bytes after which it is not read. */
+  protected get unsentPause(): number { return this.engine.limits.unsentPause; }
+  /** Milliseconds that it may stay over that and take nothing. */
+  protected get patience(): number { return this.engine.limits.slowClient; }
 
   /** How many requests may be under way: fewer, where others would wait behind their replies. */
   protected get most(): number {
@@ -431,7 +436,7 @@ export abstract class Session implements Owner, Receiver, Listener {
   /** Reads the client only while there is room for what it says. */
   #pace(): void {
     if (this.#ending !== null) return;
-    if (this.connection.outbox.pending > this.engine.limits.unsentPause) this.#awaitDrain();
+    if (this.connection.outbox.pending > this.unsentPause) this.#awaitDrain();
     // Without unframed bytes it is read even while it has to wait: how else would it be known that the client left?
     const waits = this.#holds > 0 || this.blocked() || this.room() <= 0;
     if (waits && this.unread > 0) this.connection.pause();
@@ -496,9 +501,9 @@ export abstract class Session implements Owner, Receiver, Listener {
     const { limits } = this.engine;
     const { pending } = this.connection.outbox;
     if (pending > limits.unsentClose) return this.destroy('CLIENT_SLOW');
-    if (pending > limits.unsentPause) {
+    if (pending > this.unsentPause) {
       if (this.#slowSince === 0) this.#slowSince = now;
-      if (now - this.#slowSince > limits.slowClient) return this.destroy('CLIENT_SLOW');
+      if (now - this.#slowSince > this.patience) return this.destroy('CLIENT_SLOW');
     }
     if (this.#holds > 0 && this.#unheard && this.connection.lost()) return this.destroy('CLIENT_RESET');
     const since = this.unfinishedSince;

@@ -23,6 +23,7 @@ export function limitsOf(settings: LimitSettings): Limits {
     arguments: settings.arguments,
     unauthenticatedArguments: settings.unauthenticated_arguments,
     unauthenticatedBulk: settings.unauthenticated_bulk_bytes,
+    unauthenticatedUnsent: settings.unauthenticated_unsent_bytes,
     replyNesting: settings.reply_nesting,
     clientsPerListener: settings.clients_per_listener,
     clientsPerAddress: settings.clients_per_address,

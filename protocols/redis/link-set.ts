@@ -10,6 +10,9 @@ import { DoorLink } from './door-link.ts';
 import { probeRedis } from './probe.ts';
 import { identityKey, OwnLink, RedisLink, type Credentials, type Identity, type RedisLinkOptions } from './link.ts';
 
+/** Milliseconds for which it is believed that a node wants a password. */
+const believed = 1000;
+
 /** A pool must never see `create` reject: it would try again at once, for ever. */
 interface Borrowed {
   readonly link: OwnLink | null;
@@ -26,6 +29,9 @@ export class LinkSet {
   #closed = false;
   /** Whether the node answers NOAUTH to clients without credentials: they get the stricter limits. Null: not known. */
   requiresAuth: boolean | null = null;
+  /** When the node said so last; it may change its mind. */
+  #learnedAt = -Infinity;
+  #learning: Promise<ProxyError | null> | null = null;
 
   private constructor(node: Node, engine: Engine, upstream: Upstream) {
     this.node = node;
@@ -72,15 +78,32 @@ export class LinkSet {
     return this.#door;
   }
 
-  /** Asks the node whether it serves clients without credentials. Resolves with why it could not be asked. */
-  async learnAuth(): Promise<ProxyError | null> {
+  /** Whether the node refused clients without credentials a moment ago: it need not be asked for each of them. */
+  get refusesStrangers(): boolean {
+    return this.requiresAuth === true && this.node.available && this.engine.clock.now() - this.#learnedAt < believed;
+  }
+
+  /**
+   * Asks the node whether it serves clients without credentials, once for all who want to know. Resolves with why it
+   * could not be asked.
+   */
+  learnAuth(): Promise<ProxyError | null> {
+    return this.#learning ??= this.#ask().finally(() => { this.#learning = null; });
+  }
+
+  async #ask(): Promise<ProxyError | null> {
     try {
       const reply = await this.door.ask(null, ['PING']);
-      this.requiresAuth = reply[0] === 0x2d;
+      this.#learned(reply.toString('latin1', 0, 7) === '-NOAUTH');
       return null;
     } catch (cause) {
       return cause instanceof ProxyError ? cause : new ProxyError('INTERNAL', undefined, { cause });
     }
+  }
+
+  #learned(requiresAuth: boolean): void {
+    this.requiresAuth = requiresAuth;
+    this.#learnedAt = this.engine.clock.now();
   }
 
   /** A link for one session only. Rejects with a ProxyError. */
@@ -183,7 +206,7 @@ export class LinkSet {
       replyTimeout: timeouts.read,
       sendTimeout: timeouts.send,
       ...(integrity === undefined ? {} : { integrity }),
-      onNoAuth: () => { this.requiresAuth = true; },
+      onNoAuth: () => this.#learned(true),
       ...(tls === undefined ? {} : { tls: { ...this.node.serverName, ...tls } }),
     };
   }

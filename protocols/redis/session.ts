@@ -20,6 +20,7 @@ import { commands, isSingleKeyed, lookup, treatments } from './commands/table.ts
 import { errorText } from './error-text.ts';
 import { Input } from './input.ts';
 import type { Credentials, Identity, RedisLink } from './link.ts';
+import type { LinkSet } from './link-set.ts';
 import { makeRequest } from './make-request.ts';
 import { NodeChoice } from './node-choice.ts';
 import { OwnState } from './own-state.ts';
@@ -35,6 +36,9 @@ const EMPTY: Buffer = Buffer.alloc(0);
 /** Shown to hooks for each request that none of them wanted yet. */
 let spare: RedisRequest | null = null;
 const NOAUTH = errorLine('NOAUTH Authentication required.');
+const EXECABORT = errorLine('EXECABORT Transaction discarded because of: NOAUTH Authentication required.');
+/** Milliseconds that the answers to a client without a password may wait for it. */
+const strangersPatience = 900;
 
 export class RedisSession extends Session {
   database = 0;
@@ -62,6 +66,8 @@ export class RedisSession extends Session {
   /** It waits until everything before it was answered, because it changes the link. */
   #wanted: RedisRequest | null = null;
   #limits: ScanLimits;
+  /** Its node, where that wants a password which the client did not give: all it gets are refusals. */
+  #refusedBy: LinkSet | null = null;
   /** Why nobody could be asked whether the client is a stranger. */
   #unasked: ProxyError | null = null;
 
@@ -104,6 +110,22 @@ export class RedisSession extends Session {
     return this.#congested ? 0 : super.room();
   }
 
+  // Stricter before it logged in: answers of "not you" must not become a weapon.
+  protected override get unsentPause(): number {
+    const { unsentPause, unauthenticatedUnsent } = this.engine.limits;
+    return this.#refusedBy === null ? unsentPause : Math.min(unauthenticatedUnsent, unsentPause);
+  }
+
+  protected override get patience(): number {
+    return this.#refusedBy === null ? super.patience : Math.min(strangersPatience, super.patience);
+  }
+
+  override sweep(now: number): void {
+    // Who was here before it was known that the server wants a password.
+    if (this.#refusedBy === null && this.outbox.pending > this.engine.limits.unauthenticatedUnsent) this.#readLimits();
+    super.sweep(now);
+  }
+
   protected override get sharing(): boolean { return !this.own.active; }
   /** Of a request that was begun the rest must come, however much is under way. */
   protected override get most(): number { return this.#stream === null ? super.most : Infinity; }
@@ -126,7 +148,7 @@ export class RedisSession extends Session {
     if (bound !== this.#backend && !this.#rebind(bound)) return null;
     const backend = this.#backend!;
     const unseen = plan.request === null && plan.observers === null;
-    const swift = (unseen || plan.transient) && this.silence === 'none';
+    const swift = (unseen || plan.transient) && this.silence === 'none' && this.#refusedBy === null;
     const input = this.#input;
     const { bytes, end } = input;
     let most = this.room();
@@ -360,6 +382,8 @@ export class RedisSession extends Session {
   #readLimits(): void {
     const strict = this.stranger;
     if (strict === this.#limits.authenticated) this.#limits = scanLimits(this.engine.limits, !strict);
+    const set = strict ? this.nodes.linkSet : null;
+    this.#refusedBy = set?.requiresAuth === true ? set : null;
   }
 
   /** Whether the client gave no password to a node that wants one, or may want one. */
@@ -447,6 +471,7 @@ export class RedisSession extends Session {
     this.nodes.node = null;
     this.#limits = scanLimits(this.engine.limits, false);
     this.#unasked = null;
+    this.#refusedBy = null;
     return true;
   }
 
@@ -469,7 +494,7 @@ export class RedisSession extends Session {
         return this.#dispatchDoor(request);
       case table.TRANSACTION:
         // Without MULTI or WATCH before them they change nothing: the server says so on any link.
-        if (request.name !== 'multi' && request.name !== 'watch') return this.#dispatchShared(request);
+        if (changesNothing(request)) return this.#dispatchShared(request);
         return this.#want(request);
       default:
         return this.#want(request);
@@ -477,6 +502,7 @@ export class RedisSession extends Session {
   }
 
   #dispatchShared(request: RedisRequest): void {
+    if (this.#refusedBy !== null) return this.#turnAway(request, this.#refusedBy);
     if (!this.#linked(request.plan)) {
       if (this.owed === 0 && this.#link === null) request.settle(this.nodes.nobody());
       else this.#want(request);
@@ -488,6 +514,24 @@ export class RedisSession extends Session {
     this.flushRun();
     link.send(request, request.bytes, request.start, request.end, 1, 0);
     if (link.congested) this.#waitForRoom(link);
+  }
+
+  /**
+   * A server closes a connection without a user when more than 1 KiB of answers wait for it, and a shared link is one
+   * connection for all strangers: so they are refused here, while the server would refuse them.
+   */
+  #turnAway(request: RedisRequest, set: LinkSet): void {
+    if (this.credentials !== null || !set.refusesStrangers) return this.#want(request);
+    request.settle(wrongArity(request) ?? new RedisReply(request.name === 'exec' ? EXECABORT : NOAUTH));
+  }
+
+  /** The same, when the server was last asked too long ago. */
+  async #askAndTurnAway(request: RedisRequest): Promise<void> {
+    const failed = this.credentials === null ? await this.nodes.learnAuth() : null;
+    this.#link = null;
+    this.#readLimits();
+    if (failed !== null) request.settle(failed);
+    else this.#dispatchShared(request);
   }
 
   #dispatchDoor(request: RedisRequest): void {
@@ -550,8 +594,9 @@ export class RedisSession extends Session {
       request.settle(answer);
       return;
     }
-    if (request.treatment === table.SHARED && !this.#backend!.dedicated) {
-      this.#dispatchShared(request);
+    if ((request.treatment === table.SHARED || changesNothing(request)) && !this.#backend!.dedicated) {
+      if (this.#refusedBy !== null) await this.#askAndTurnAway(request);
+      else this.#dispatchShared(request);
       return;
     }
     await this.own.acquire(request, this.#backend!.dedicated);
@@ -616,6 +661,11 @@ export class RedisSession extends Session {
     this.#stream = null;
     this.#input.drop();
   }
+}
+
+/** EXEC, DISCARD and UNWATCH on a connection that has no transaction. */
+function changesNothing({ treatment, name }: RedisRequest): boolean {
+  return treatment === table.TRANSACTION && name !== 'multi' && name !== 'watch';
 }
 
 /** CLIENT REPLY OFF and SKIP do not concern push messages, and confirmations of subscriptions are such. */
