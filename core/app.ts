@@ -12,6 +12,7 @@ import type { UpstreamValue } from './config/schemas/upstream.ts';
 import { emptyConfig, type Config, type ConfigSource, type Store } from './config/source.ts';
 import { SqliteStore } from './config/sqlite-store.ts';
 import { DataPlane } from './data-plane.ts';
+import { defaultUpstream } from './default-upstream.ts';
 import { ProxyError } from './errors.ts';
 import { builtIn, Loader, type ModuleFolder } from './loader.ts';
 import { LocalPlane, type RunningPlane } from './local-plane.ts';
@@ -24,7 +25,9 @@ import type { EmbeddedServer } from './protocol.ts';
 import { referencesOf } from './references.ts';
 import { Registry } from './registry.ts';
 import type { EtcdSettings, Settings } from './settings.ts';
+import { refuseTakenPorts } from './taken-ports.ts';
 import { LOADER, PLANE, REGISTRY, STORE } from './tokens.ts';
+import { wrongListeners } from './usable-listeners.ts';
 import { SharedWindows } from './windows.ts';
 import { Workers } from './workers.ts';
 
@@ -81,6 +84,9 @@ export async function startApp(options: AppOptions): Promise<App> {
   for (const { error, file } of loader.modules) {
     if (error !== null) log.error({ code: 'MODULE_FAILED', file, text: error }, 'a module could not be loaded');
   }
+  const [wrong] = wrongListeners(settings.listeners, [...registry.protocols.keys(), ...notLoaded(loader)]);
+  if (wrong !== undefined) throw new ProxyError('SETTINGS_INVALID', wrong.message);
+  if (workers > 1) await refuseTakenPorts(settings.listeners);
 
   const closers: (() => Promise<void> | void)[] = [];
   const closeAll = async (): Promise<void> => {
@@ -174,6 +180,11 @@ export async function startApp(options: AppOptions): Promise<App> {
   }
 }
 
+/** Protocols whose files cannot be loaded now: when they are repaired, they are there. */
+function notLoaded({ modules }: Loader): string[] {
+  return modules.flatMap(({ kind, name, error }) => (kind === 'protocol' && error !== null ? [name] : []));
+}
+
 function register(container: DependencyContainer, options: AppOptions, upstream: UpstreamValue, workers: number, metrics: Metrics): void {
   const { settings, log } = options;
   const windows = SharedWindows.allocate();
@@ -206,16 +217,6 @@ async function openEtcd(settings: EtcdSettings, log: Logger): Promise<Store> {
     ...(username === undefined ? {} : { username }), ...(password === undefined ? {} : { password }),
     ...(tls === undefined ? {} : { tls: { verify: tls.verify, ...read('ca'), ...read('cert'), ...read('key') } }),
   });
-}
-
-/** MILLRACE_UPSTREAM=host:port, or an embedded server. */
-function defaultUpstream(environment: Readonly<Record<string, string | undefined>>): UpstreamValue {
-  const address = environment['MILLRACE_UPSTREAM'];
-  if (address === undefined || address === '') return { type: 'memory' };
-  if (!/^(\[[0-9a-fA-F:.]+\]|[^\s:[\]]+)(:\d{1,5})?$/.test(address)) {
-    throw new ProxyError('SETTINGS_INVALID', `MILLRACE_UPSTREAM: expected host:port, got "${address}"`);
-  }
-  return { type: 'roundrobin', nodes: { [address]: 1 } };
 }
 
 /** Stands where there is no resources file. */

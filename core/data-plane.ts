@@ -214,7 +214,7 @@ export class DataPlane {
         this.#failed.delete(key);
       } catch (cause) {
         const error = (cause as Error).message;
-        if (!this.#failed.has(key)) this.engine.log.error({ code: 'LISTEN_FAILED', err: cause }, 'could not open a port that a route asks for');
+        if (!this.#failed.has(key)) this.engine.log.error({ code: 'LISTEN_FAILED', port }, `a route's port could not be opened: ${error}`);
         this.#failed.set(key, { ...status, error });
       }
     }

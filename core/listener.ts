@@ -1,6 +1,7 @@
 // A port that clients connect to: accepts, counts, finds the route, runs its connect hooks, opens the door.
 import { createServer, type Server, type Socket } from 'node:net';
 import { readFileSync } from 'node:fs';
+import { listenFailure } from './taken-ports.ts';
 import { createSecureContext, createServer as createTlsServer, TLSSocket, type SecureContext } from 'node:tls';
 import { Connection, type Origin } from './connection.ts';
 import type { Engine } from './engine.ts';
@@ -89,17 +90,17 @@ export class PortListener {
       server.on('connection', (raw: Socket) => this.#shakesHands(raw));
       this.#server = server;
     }
-    // EMFILE and the like: the process goes on serving those it has.
-    this.#server.on('error', (cause) => options.engine.log.error({ code: 'LISTEN_FAILED', err: cause, port: options.port }, 'listener'));
   }
 
   listen(): Promise<number> {
     const { address, port, reusePort } = this.options;
     return new Promise((resolve, reject) => {
-      const failed = (cause: Error): void => reject(new ProxyError('LISTEN_FAILED', `${address}:${port}: ${cause.message}`, { cause }));
+      const failed = (cause: Error): void => reject(listenFailure(address, port, cause));
       this.#server.once('error', failed);
       this.#server.listen({ host: address, port, backlog: 4096, reusePort }, () => {
         this.#server.off('error', failed);
+        // EMFILE and the like: the process goes on serving those it has.
+        this.#server.on('error', (cause) => this.options.engine.log.error({ code: 'LISTEN_FAILED', err: cause, port }, 'listener'));
         const at = this.#server.address();
         resolve(typeof at === 'object' && at !== null ? at.port : port);
       });

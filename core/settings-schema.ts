@@ -193,7 +193,7 @@ export const settingsSchema: JsonSchema = object({
       type: 'string', enum: ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], default: 'info',
       description: 'Least level that is logged.',
     },
-    file: { ...path, description: 'File to log to instead of standard output; reopened on SIGHUP.' },
+    file: { ...path, description: 'File to log to instead of standard error; reopened on SIGHUP.' },
   }, 'The log.'),
   limits,
   drain_timeout_s: seconds(30, 'Seconds that open connections have to end when Millrace stops.'),

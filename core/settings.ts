@@ -122,8 +122,14 @@ function readFile(path: string, environment: Environment): ParsedDocument | stri
     if (error instanceof Unreadable) {
       return `${error.position.line}:${error.position.column}: ${error.message}`;
     }
-    return (error as Error).message;
+    return whyUnread(error);
   }
+}
+
+/** Why a file cannot be read. */
+export function whyUnread(error: unknown): string {
+  const { code, message } = error as NodeJS.ErrnoException;
+  return code === 'ENOENT' ? 'there is no such file' : message;
 }
 
 function placeOf(

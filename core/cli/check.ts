@@ -1,14 +1,16 @@
 // `millrace check`: everything that is wrong with the settings and the resources file, without running them.
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { extname } from 'node:path';
 import { readDocument, Unreadable } from '../config/document.ts';
 import { readResources } from '../config/resource-file.ts';
 import { isKind } from '../config/resource.ts';
 import { emptyConfig } from '../config/source.ts';
+import { defaultUpstream } from '../default-upstream.ts';
 import { builtIn, Loader, type ModuleFolder } from '../loader.ts';
 import { referencesOf } from '../references.ts';
 import { Registry } from '../registry.ts';
-import { loadSettings, type Settings } from '../settings.ts';
+import { loadSettings, whyUnread, type Settings } from '../settings.ts';
+import { wrongListeners } from '../usable-listeners.ts';
 import { byPlace } from './by-place.ts';
 import { exitCodes, type ExitCode } from './exit-codes.ts';
 
@@ -18,9 +20,9 @@ interface Findings {
 }
 
 /** Prints one line per mistake, `file:line:column: path: expected …, got …`, or `ok`. */
-export async function check(file: string): Promise<ExitCode> {
+export async function check(file: string | null): Promise<ExitCode> {
   const found: Findings = { errors: [], warnings: [] };
-  if (isResourcesFile(file)) await checkResources(file, [], found);
+  if (file !== null && isResourcesFile(file)) await checkAlone(file, found);
   else await checkSettings(file, found);
   for (const text of byPlace(found.warnings)) console.error(`warning: ${text}`);
   for (const text of byPlace(found.errors)) console.error(text);
@@ -29,24 +31,25 @@ export async function check(file: string): Promise<ExitCode> {
   return exitCodes.ok;
 }
 
-async function checkSettings(file: string, found: Findings): Promise<void> {
+async function checkSettings(file: string | null, found: Findings): Promise<void> {
   const { settings, problems, warnings } = loadSettings(file, process.env);
-  found.errors.push(...problems.map(({ located }) => located));
+  found.errors.push(...problems.map(({ located }) => located), ...wrongUpstream());
   found.warnings.push(...warnings);
   if (settings === null) return;
-  if (settings.resources === undefined) {
-    const { modules } = await load(foldersOf(settings));
-    found.errors.push(...broken(modules));
-  } else {
-    await checkResources(settings.resources, foldersOf(settings), found);
-  }
-}
-
-async function checkResources(
-  file: string, folders: readonly ModuleFolder[], found: Findings,
-): Promise<void> {
+  const folders = foldersOf(settings);
+  found.warnings.push(...folders.filter(({ path }) => !existsSync(path)).map(({ kind, path }) => `${kind}s: there is no folder ${path}`));
   const { registry, modules } = await load(folders);
   found.errors.push(...broken(modules));
+  const wrong = wrongListeners(settings.listeners, [...registry.protocols.keys()]);
+  found.errors.push(...wrong.map(({ message }) => `${file ?? 'defaults'}: ${message}`));
+  if (settings.resources !== undefined) checkResources(settings.resources, registry, found);
+}
+
+async function checkAlone(file: string, found: Findings): Promise<void> {
+  checkResources(file, (await load([])).registry, found);
+}
+
+function checkResources(file: string, registry: Registry, found: Findings): void {
   try {
     const { problems, warnings } = readResources(readFileSync(file, 'utf8'), emptyConfig(), {
       name: file, format: formatOf(file), environment: process.env, references: referencesOf(registry),
@@ -54,7 +57,16 @@ async function checkResources(
     found.errors.push(...problems.map(({ located }) => located));
     found.warnings.push(...warnings.map(({ located }) => located));
   } catch (error) {
-    found.errors.push(`${file}: ${(error as Error).message}`);
+    found.errors.push(`${file}: ${whyUnread(error)}`);
+  }
+}
+
+function wrongUpstream(): string[] {
+  try {
+    defaultUpstream(process.env);
+    return [];
+  } catch (error) {
+    return [(error as Error).message];
   }
 }
 

@@ -39,10 +39,10 @@ function build(done: (code: ExitCode) => void): Command {
 
   program.command('check')
     .description('Check a settings file and the resources file it names, or a resources file.')
-    .option('-c, --config <file>', 'file to check (default: millrace.yaml)')
+    .option('-c, --config <file>', 'file to check (default: millrace.yaml, if there is one)')
     .action(async ({ config }: { config?: string }) => {
-      const { check } = await import('./check.ts');
-      done(await check(config ?? 'millrace.yaml'));
+      const [{ check }, { usualFile }] = await Promise.all([import('./check.ts'), import('./usual-file.ts')]);
+      done(await check(config ?? usualFile()));
     });
 
   const create = program.command('new')

@@ -1,5 +1,4 @@
 // `millrace start`: settings, log, the application, and what signals do.
-import { existsSync } from 'node:fs';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import type { App } from '../app.ts';
@@ -8,6 +7,7 @@ import { loadSettings, type Settings } from '../settings.ts';
 import { banner } from './banner.ts';
 import { byPlace } from './by-place.ts';
 import { exitCodeOf, exitCodes, type ExitCode } from './exit-codes.ts';
+import { usualFile } from './usual-file.ts';
 
 export async function start(file: string | undefined): Promise<ExitCode> {
   const loaded = loadSettings(file ?? usualFile(), process.env);
@@ -42,10 +42,6 @@ function compactHeap(): void {
   const collect = runInNewContext('gc') as (how?: { type: 'major'; flavor: 'last-resort' }) => void;
   // A little later: what was imported on demand is garbage only then.
   setTimeout(() => collect({ type: 'major', flavor: 'last-resort' }), 1000).unref();
-}
-
-function usualFile(): string | null {
-  return ['millrace.yaml', 'millrace.json'].find((name) => existsSync(name)) ?? null;
 }
 
 function untilStopped(app: App, settings: Settings, log: Logger): Promise<ExitCode> {

@@ -29,8 +29,10 @@ test('a resources file is checked with plugins and protocols, every mistake on a
   expect([code, out]).toEqual([1, '']);
   expect(err.trim().split('\n')).toEqual([
     'resources.yaml:4:18: stream_routes[0].server_port: expected 1..65535, got 70000',
+    'resources.yaml:5:46: stream_routes[0].protocol.conf.faults: expected array, got string "a"',
+    'resources.yaml:6:41: stream_routes[0].upstream.nodes["127.0.0.1:0"]: invalid port 0, expected 1..65535',
     'resources.yaml:8:23: stream_routes[1].protocol.name: unknown protocol [smtp]',
-    'resources.yaml:9:16: stream_routes[1].plugins.limit-cuont: unknown plugin [limit-cuont]',
+    'resources.yaml:9:16: stream_routes[1].plugins.limit-cuont: unknown plugin [limit-cuont], did you mean "limit-count"?',
   ]);
 });
 
@@ -60,10 +62,37 @@ test('a plugin file that cannot be loaded is a mistake', async () => {
   expect(err).toMatch(/plugins\/broken\.ts: priority: expected number, got nothing\n$/);
 });
 
+test('certificates, protocols and folders of the settings are looked for', async () => {
+  using place = new Place();
+  place.write('no.pem', 'no certificate');
+  place.write('millrace.yaml', `
+listeners:
+  - { port: 9101, protocol: rediss }
+  - { port: 9102, tls: { cert: none.pem, key: no.pem } }
+  - { port: 9103, tls: { certificates: [{ cert: no.pem, key: no.pem }] } }
+plugins: [mine]
+`);
+  const { code, err } = await place.run('check');
+  expect([code, err.trim().split('\n')]).toEqual([1, [
+    expect.stringMatching(/^warning: plugins: there is no folder \/.*\/mine$/),
+    'millrace.yaml: listeners[0].protocol: unknown protocol [rediss], did you mean "redis"?',
+    expect.stringMatching(/^millrace\.yaml: listeners\[1\]\.tls\.cert: expected a readable file, got ENOENT.*none\.pem'$/),
+    expect.stringMatching(/^millrace\.yaml: listeners\[2\]\.tls\.certificates\[0\]\.cert: expected a file with a certificate \(PEM\), got \S+no\.pem: /),
+  ]]);
+});
+
+test('without a settings file the environment is checked', async () => {
+  using place = new Place();
+  expect(await place.run('check')).toMatchObject({ code: 0, out: 'ok\n' });
+  const { code, err } = await place.start(['check'], { MILLRACE_WORKERS: 'many', MILLRACE_UPSTREAM: '127.0.0.1:99999' }).ended;
+  expect([code, err]).toEqual([1, 'MILLRACE_WORKERS: workers: expected 1..256 or "auto", got "many"\n'
+    + 'MILLRACE_UPSTREAM: expected host:port, got "127.0.0.1:99999"\n']);
+});
+
 test('a file that is missing or unreadable is told with its name', async () => {
   using place = new Place();
   place.write('half.yaml', 'stream_routes: [\n');
-  for (const [file, start] of [['none.yaml', 'none.yaml: '], ['half.yaml', 'half.yaml: 2:1: ']] as const) {
+  for (const [file, start] of [['none.yaml', 'none.yaml: there is no such file\n'], ['half.yaml', 'half.yaml: 2:1: ']] as const) {
     const { code, err } = await place.run('check', '-c', file);
     expect([code, err]).toEqual([1, expect.stringContaining(start)]);
   }

@@ -144,6 +144,26 @@ test('wrong settings are listed with file, line and what was expected; nothing i
   ]);
 });
 
+test('a second Millrace on the same port is refused, although workers share theirs', async () => {
+  using place = new Place();
+  const { port } = await settings(place);
+  await using running = place.start(['start'], { MILLRACE_WORKERS: '2' });
+  await running.started();
+  using other = new Place();
+  await settings(other);
+  const second = await other.start(['start'], { MILLRACE_WORKERS: '2', MILLRACE_LISTEN: String(port) }).ended;
+  expect([second.code, second.err]).toEqual(
+    [3, `millrace: 127.0.0.1:${port}: could not listen: EADDRINUSE (address already in use)\n`]);
+});
+
+test('a listener whose protocol nobody has is exit code 1', async () => {
+  using place = new Place();
+  place.write('millrace.yaml', `listeners: [{ port: ${await freePort()}, protocol: rediss }]\nadmin: { port: ${await freePort()} }\n`);
+  expect(await place.run('start')).toEqual({
+    code: 1, out: '', err: 'millrace: listeners[0].protocol: unknown protocol [rediss], did you mean "redis"?\n',
+  });
+});
+
 test('a port that is taken is exit code 3, an unusable store 4, a bad key 1', async () => {
   using place = new Place();
   const { admin } = await settings(place);
