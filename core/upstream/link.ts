@@ -1,120 +1,71 @@
-// One upstream connection, pipelined. Requests of many clients leave as one write per event-loop turn; replies are
-// handed out in the order in which the requests were sent.
+// One upstream connection, pipelined: opens it, sends, looks after deadlines, and ends it. Requests of many clients leave
+// as one write per event-loop turn; what comes back is `ReplyReader`'s.
 //
-//   ring:    who is under way; its head gets the next reply
 //   batch:   bytes of this turn's requests, flushed by setImmediate. (nextTick and microtasks run after every single
 //            socket callback and would flush one request at a time: +60 % CPU.)
 import { connect, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
-import type { Engine, Swept } from '../engine.ts';
+import type { Swept } from '../engine.ts';
 import { ProxyError, type ErrorCode } from '../errors.ts';
-import { UpstreamReads } from '../inlet.ts';
-import { flushOutboxes, type Outbox, heldWrites } from '../outbox.ts';
+import { flushOutboxes, type Outbox } from '../outbox.ts';
 import { Batch, WORTH_KEEPING } from './batch.ts';
-import { EntryRing } from './entry-ring.ts';
-import { Integrity, Token } from './integrity.ts';
+import { Token, type Integrity } from './integrity.ts';
 import type { LinkOptions } from './link-options.ts';
-import type { Node } from './node.ts';
+import { Pause } from './pause.ts';
 import type { Receiver } from './receiver.ts';
-import { Spent } from './spent.ts';
+import { ReplyReader } from './reply-reader.ts';
 import { Stall } from './stall.ts';
-import { Unfinished } from './unfinished.ts';
 
 export type { LinkOptions } from './link-options.ts';
-
-/** What `frame` found. */
-export const MORE = 0;
-export const REPLY = 1;
-/** A complete message that answers no request, e.g. a push. */
-export const ASIDE = 2;
-export const GARBAGE = 3;
-
-export type LinkState = 'connecting' | 'greeting' | 'open' | 'closed';
+export { ASIDE, GARBAGE, MORE, REPLY } from './reply-reader.ts';
 
 const NOTHING = Buffer.alloc(0);
-/** Longer is no reply to a greeting. */
-const LONGEST_GREETING = 128 * 1024;
-/** A reply of which so much is still to come is a giant: see `#pace`. */
+/** A reply of which so much is still to come is a giant: see `handed`. */
 const GIANT = 8 * 1024 * 1024;
 /** Milliseconds that others may wait behind a giant whose client takes nothing. */
 const PATIENCE_WITH_GIANTS = 5000;
 
-export abstract class Link implements Swept {
-  readonly node: Node;
-  readonly engine: Engine;
+export abstract class Link extends ReplyReader implements Swept {
   /** Monotonic milliseconds. */
   readonly openedAt: number;
-  state: LinkState = 'connecting';
-  /** A link for one client only; never shared. */
-  own = false;
-  /** Milliseconds that replies may take beyond the timeout: a command that blocks says so. */
-  patience = 0;
   /** No new requests: a slow client holds a giant reply up, or the plan is gone. */
   detached = false;
   protected readonly options: LinkOptions;
   protected readonly socket: Socket;
-  readonly #reads = new UpstreamReads((bytes, length) => this.#read(bytes, length));
-  readonly #ring = new EntryRing();
   readonly #batch = new Batch();
-  readonly #unfinished = new Unfinished();
-  readonly #spent: Spent;
-  readonly #integrity: Integrity | null;
   readonly #stall: Stall;
+  readonly #pause: Pause;
   readonly #connectDeadline: number;
-  #partial = false;
   #scheduled = false;
   #wrote = false;
-  /** Bytes came since the last sweep. A mark, so that a read costs no look at the clock. */
-  #heard = false;
   /** Whether nothing came from the node, on any connection, while the timeout ran that ended this one. */
   #nodeWasSilent = true;
   #waiters: (() => void)[] = [];
-  #pausedFor: Outbox | null = null;
-  #pausedAt = 0;
   #lastUse: number;
   #readyCallbacks: ((error: ProxyError | null) => void)[] = [];
   readonly #flushNow = (): void => { this.#scheduled = false; this.#flush(); };
 
   constructor(options: LinkOptions) {
+    super(options);
     this.options = options;
-    this.node = options.node;
-    this.engine = options.engine;
-    this.#spent = new Spent(options.engine);
     this.#stall = new Stall(options.sendTimeout ?? 0);
-    this.#integrity = options.integrity === undefined ? null : new Integrity(options.integrity);
     const now = this.engine.clock.now();
     this.openedAt = now;
     this.#lastUse = now;
     this.#connectDeadline = now + options.connectTimeout;
     this.socket = this.#open();
+    this.#pause = new Pause(this.socket);
     this.engine.watch(this);
   }
 
-  /** Frames one message at `at`: answers where it ends (or how far it may be passed on) and sets `framed`. */
-  protected abstract frame(bytes: Buffer, at: number, end: number): number;
-  protected framed = MORE;
   /** What the link has to say first, and how many replies that has; null: nothing. */
   protected greeting(): { bytes: Buffer; replies: number } | null { return null; }
-  /** Looks at a reply to the greeting; a text refuses the link. */
-  protected greeted(_bytes: Buffer, _start: number, _end: number): string | null { return null; }
-  /**
-   * For protocols whose replies come in any order: the tag (see `send`) of the request that this reply answers.
-   * Without it the oldest request gets the next reply.
-   */
-  protected tagOf?(bytes: Buffer, start: number, end: number): number;
   /** How many bytes of the message being framed are known to be still to come. */
   protected get owedBytes(): number { return 0; }
   /** A question whose only right answer is known; null: the protocol has none. */
   protected token(): { readonly request: Buffer; readonly reply: Buffer } | null { return null; }
-  /** A message that answers no request, or a piece of one (`complete` false). Default: nobody wants it. */
-  protected aside(_bytes: Buffer, _start: number, _end: number, _complete: boolean): void {
-    this.fail('UPSTREAM_PROTOCOL', 'upstream sent a message that nobody asked for');
-  }
 
-  /** Who gets the next reply; null: nobody waits for one. */
-  protected get head(): Receiver | null { return this.#ring.length === 0 ? null : this.#ring.owner(0); }
-  get underWay(): number { return this.#ring.length; }
-  get idle(): boolean { return this.#ring.length === 0 && this.#batch.empty; }
+  get idle(): boolean { return this.ring.length === 0 && this.#batch.empty; }
   get lastUse(): number { return this.#lastUse; }
   /** Bytes that wait to be written. */
   get pending(): number { return this.#batch.bytes + this.socket.writableLength; }
@@ -162,7 +113,7 @@ export abstract class Link implements Swept {
       return;
     }
     const now = this.engine.clock.now();
-    if (owner.apart !== true && this.#ring.merge(owner, count, now, tag)) {
+    if (owner.apart !== true && this.ring.merge(owner, count, now, tag)) {
       this.#counted(count);
       return;
     }
@@ -173,17 +124,17 @@ export abstract class Link implements Swept {
   #push(owner: Receiver, count: number, tag: number, now: number): void {
     this.#counted(count);
     this.#lastUse = now;
-    this.#ring.push(owner, count, now, tag);
+    this.ring.push(owner, count, now, tag);
   }
 
   #counted(count: number): void {
     this.node.inflight += count;
-    if (this.#integrity !== null) this.#integrity.unchecked += count;
+    if (this.integrity !== null) this.integrity.unchecked += count;
   }
 
   #flush(): void {
     if (this.state !== 'open' || this.#batch.empty) return;
-    if (this.#integrity !== null && !this.own) this.#askToken(this.#integrity);
+    if (this.integrity !== null && !this.own) this.#askToken(this.integrity);
     this.#wrote = true;
     // There may be hundreds of own links, most of them waiting.
     this.#batch.writeTo(this.socket, this.own);
@@ -202,7 +153,7 @@ export abstract class Link implements Swept {
 
   /** A token's answer came. */
   checked(right: boolean): void {
-    if (right) this.#integrity!.release();
+    if (right) this.integrity!.release();
     else this.fail('UPSTREAM_PROTOCOL', 'replies are out of step with requests');
   }
 
@@ -211,11 +162,11 @@ export abstract class Link implements Swept {
     const target = { ...node.dial, noDelay: true, keepAlive: true, keepAliveInitialDelay: 15_000 };
     let socket: Socket;
     if (options.tls === undefined) {
-      socket = connect({ ...target, onread: this.#reads });
+      socket = connect({ ...target, onread: this.reads });
       socket.once('connect', () => this.#connected());
     } else {
       socket = connectTls({ ...target, ...options.tls });
-      socket.on('data', (chunk: Buffer) => this.#read(chunk, chunk.length));
+      socket.on('data', (chunk: Buffer) => this.read(chunk, chunk.length));
       socket.once('secureConnect', () => this.#connected());
     }
     socket.on('drain', () => this.#drained());
@@ -229,17 +180,15 @@ export abstract class Link implements Swept {
     if (this.state !== 'connecting') return;
     const greeting = this.greeting();
     if (greeting === null) {
-      this.#ready();
+      this.ready();
       return;
     }
     this.state = 'greeting';
-    this.#greetingsOwed = greeting.replies;
+    this.greetingsOwed = greeting.replies;
     this.socket.write(greeting.bytes);
   }
 
-  #greetingsOwed = 0;
-
-  #ready(): void {
+  protected override ready(): void {
     this.state = 'open';
     this.node.health.succeeded();
     for (const then of this.#readyCallbacks.splice(0)) then(null);
@@ -253,162 +202,10 @@ export abstract class Link implements Swept {
     }
   }
 
-  #read(bytes: Buffer, length: number): void {
-    if (this.state === 'closed') return;
-    this.#heard = true;
-    const before = heldWrites();
-    const unfinished = this.#unfinished;
-    if (unfinished.length === 0) {
-      this.#take(bytes, 0, length);
-    } else {
-      const end = unfinished.length + length;
-      this.#take(unfinished.join(bytes, length), 0, end);
-      unfinished.rest();
-    }
-    flushOutboxes();
-    if (heldWrites() !== before) this.#reads.retire();
-  }
-
-  #take(bytes: Buffer, start: number, end: number): void {
-    let at = start;
-    if (this.#greetingsOwed > 0) {
-      at = this.#takeGreetings(bytes, at, end);
-      if (at < 0) return;
-    }
-    if (this.tagOf !== undefined) return this.#takeTagged(bytes, at, end);
-    const ring = this.#ring;
-    let from = at;
-    let complete = 0;
-    // What the head still waits for. It may grow meanwhile, which does no harm: then it is handed over in two parts.
-    let due = ring.due();
-    while (at < end) {
-      const next = this.frame(bytes, at, end);
-      if (this.framed === REPLY) {
-        at = next;
-        complete++;
-        if (complete >= due) {
-          if (due === 0) return this.fail('UPSTREAM_PROTOCOL', 'upstream sent a reply that nobody asked for');
-          this.#hand(bytes, from, at, complete, true);
-          from = at;
-          complete = 0;
-          due = ring.due();
-        }
-      } else if (this.framed === MORE) {
-        if (this.midAside) {
-          if (at > from) this.#hand(bytes, from, at, complete, true);
-          if (next > at) this.aside(bytes, at, next, false);
-          from = next;
-          complete = 0;
-        }
-        at = next;
-        break;
-      } else if (this.framed === ASIDE) {
-        if (at > from) this.#hand(bytes, from, at, complete, true);
-        complete = 0;
-        this.aside(bytes, at, next, true);
-        at = from = next;
-        due = ring.due();
-      } else {
-        return this.fail('UPSTREAM_PROTOCOL');
-      }
-      if (this.state === 'closed') return;
-    }
-    if (at > from) this.#handRest(bytes, from, at, complete);
-    if (this.state === 'closed') return;
-    if (at < end) this.#unfinished.keep(bytes, at, end);
-  }
-
-  /** Replies say which request they answer; each is a whole message. One that answers none goes aside. */
-  #takeTagged(bytes: Buffer, start: number, end: number): void {
-    let at = start;
-    while (at < end) {
-      const next = this.frame(bytes, at, end);
-      if (this.framed === MORE) break;
-      if (this.framed === GARBAGE) return this.fail('UPSTREAM_PROTOCOL');
-      if (this.framed === REPLY && this.#ring.toFront(this.tagOf!(bytes, at, next))) this.#hand(bytes, at, next, 1, true);
-      else this.aside(bytes, at, next, true);
-      if (this.state === 'closed') return;
-      at = next;
-    }
-    if (at < end) this.#unfinished.keep(bytes, at, end);
-  }
-
-  /** Set by `frame` with MORE: the unfinished message answers no request, and may be passed on in pieces. */
-  protected midAside = false;
-
-  #handRest(bytes: Buffer, from: number, at: number, complete: number): void {
-    if (this.#ring.length === 0) return this.fail('UPSTREAM_PROTOCOL', 'upstream sent a reply that nobody asked for');
-    this.#hand(bytes, from, at, complete, !this.midMessage);
-  }
-
-  /** Whether the bytes consumed so far end inside a message. */
-  protected abstract get midMessage(): boolean;
-
-  #hand(bytes: Buffer, from: number, at: number, complete: number, whole: boolean): void {
-    const ring = this.#ring;
-    const owner = ring.owner(0);
-    const since = ring.since(0);
-    const tag = ring.tag(0);
-    this.#partial = !whole;
-    if (complete > 0) {
-      this.node.inflight -= complete;
-      ring.take(complete);
-      if (owner !== this.#spent) this.#spent.since = 0;
-    }
-    if (this.#integrity !== null && this.#withheld(this.#integrity, owner)) {
-      this.#integrity.withhold(owner, bytes.subarray(from, at), complete, since, tag, whole);
-      if (this.#integrity.bytes > this.engine.limits.unsentClose) {
-        this.fail('UPSTREAM_BUSY', 'too much waits for an integrity check');
-      }
-      return;
-    }
-    owner.endsWhole = whole;
-    owner.receive(bytes, from, at, complete, since, tag);
-    this.#pace(owner, whole);
-  }
-
-  #withheld(integrity: Integrity, owner: Receiver): boolean {
-    return integrity.strict && !this.own && !(owner instanceof Token) && owner !== this.#spent;
-  }
-
-  #takeGreetings(bytes: Buffer, start: number, end: number): number {
-    let at = start;
-    while (this.#greetingsOwed > 0) {
-      const next = at < end ? this.frame(bytes, at, end) : at;
-      if (at >= end || this.framed === MORE) {
-        // A greeting's reply is short: wait for the whole of it.
-        this.resetFrame();
-        this.#unfinished.keep(bytes, at, end);
-        if (this.#unfinished.length > LONGEST_GREETING) this.fail('UPSTREAM_PROTOCOL');
-        return -1;
-      }
-      if (this.framed === GARBAGE) {
-        this.fail('UPSTREAM_PROTOCOL');
-        return -1;
-      }
-      const refusal = this.framed === REPLY ? this.greeted(bytes, at, next) : null;
-      if (this.framed === REPLY) this.#greetingsOwed--;
-      at = next;
-      if (refusal !== null) {
-        this.refusal = refusal;
-        this.fail('UPSTREAM_HANDSHAKE', `upstream refused the handshake: ${refusal}`);
-        return -1;
-      }
-    }
-    this.#ready();
-    return at;
-  }
-
-  /** The server's own words when it refused the greeting. */
-  refusal: string | null = null;
-
-  /** Forgets a message that was framed in part. */
-  protected abstract resetFrame(): void;
-
   // Who does not take replies as fast as they come. On a shared link nobody may hold up the others: a client's unsent
   // bytes are limited, and that is all. But a giant reply, most of which is still to come, would always be over the
   // limit: then new requests get another link, and this one waits for the client. An own link always waits.
-  #pace(owner: Receiver, whole: boolean): void {
+  protected override handed(owner: Receiver, whole: boolean): void {
     const { outbox } = owner;
     if (outbox === null) return;
     const { unsentPause } = this.engine.limits;
@@ -422,27 +219,18 @@ export abstract class Link implements Swept {
 
   /** Reads nothing until what waits in the outbox has left. */
   pauseFor(outbox: Outbox): void {
-    if (this.#pausedFor !== null || this.state === 'closed') return;
-    this.#pausedFor = outbox;
-    this.#pausedAt = this.engine.clock.now();
-    this.socket.pause();
-    outbox.whenFlushed(() => this.#unpause());
-  }
-
-  #unpause(): void {
-    this.#pausedFor = null;
-    if (this.state !== 'closed') this.socket.resume();
+    this.#pause.begin(outbox, this.engine.clock.now());
   }
 
   /** Others wait behind a giant whose client takes nothing: it is given up. */
   #giveUpGiant(): void {
-    this.#spent.giveUp(this.#ring, 0, new ProxyError('CLIENT_SLOW'), true);
-    this.#unpause();
+    this.spent.giveUp(this.ring, 0, new ProxyError('CLIENT_SLOW'), true);
+    this.#pause.end();
   }
 
   sweep(now: number): void {
-    if (this.#heard) {
-      this.#heard = false;
+    if (this.heard) {
+      this.heard = false;
       this.node.lastReply = now;
     }
     if (this.state === 'connecting' || this.state === 'greeting') {
@@ -451,14 +239,13 @@ export abstract class Link implements Swept {
     }
     const { replyTimeout, sendTimeout = 0 } = this.options;
     if (this.#stall.outlasts(this.socket, now)) return this.#timeOut(now, sendTimeout, 'upstream takes no requests');
-    if (this.#pausedFor !== null && !this.own && this.#ring.length > 1 && now - this.#pausedAt > PATIENCE_WITH_GIANTS) {
-      this.#giveUpGiant();
-    }
-    if (this.detached && this.idle && this.#pausedFor === null) return this.fail('DRAINED');
-    if (replyTimeout === 0 || this.#ring.length === 0 || this.#pausedFor !== null || this.patience === Infinity) return;
+    const pause = this.#pause;
+    if (pause.active && !this.own && this.ring.length > 1 && now - pause.since > PATIENCE_WITH_GIANTS) this.#giveUpGiant();
+    if (this.detached && this.idle && !pause.active) return this.fail('DRAINED');
+    if (replyTimeout === 0 || this.ring.length === 0 || pause.active || this.patience === Infinity) return;
     const timeout = replyTimeout + this.patience;
-    this.#spent.expire(this.#ring, now, timeout, this.#partial);
-    if (this.#spent.hopeless(now, timeout)) this.#timeOut(now, replyTimeout);
+    this.spent.expire(this.ring, now, timeout, this.partial);
+    if (this.spent.hopeless(now, timeout)) this.#timeOut(now, replyTimeout);
     flushOutboxes();
   }
 
@@ -469,7 +256,7 @@ export abstract class Link implements Swept {
   }
 
   /** Ends the link; everything under way is answered with the cause. What was never written may move elsewhere. */
-  fail(code: ErrorCode, text?: string, cause?: unknown): void {
+  override fail(code: ErrorCode, text?: string, cause?: unknown): void {
     if (this.state === 'closed') return;
     const unsent = !this.#wrote;
     const early = this.state !== 'open';
@@ -483,7 +270,7 @@ export abstract class Link implements Swept {
     this.engine.linkEnded(code, this.node.address, error);
     for (const then of this.#readyCallbacks.splice(0)) then(error);
     this.options.onClosed?.(this, error);
-    const heir = unsent && this.#ring.length > 0 && code !== 'UPSTREAM_HANDSHAKE' ? this.options.substitute?.(this) ?? null : null;
+    const heir = unsent && this.ring.length > 0 && code !== 'UPSTREAM_HANDSHAKE' ? this.options.substitute?.(this) ?? null : null;
     if (heir !== null) this.#bequeath(heir);
     else this.#failAll(error);
     this.#batch.drop();
@@ -502,9 +289,9 @@ export abstract class Link implements Swept {
   }
 
   #failAll(error: ProxyError): void {
-    this.#integrity?.fail(error);
-    let started = this.#partial && this.#integrity?.strict !== true;
-    const ring = this.#ring;
+    this.integrity?.fail(error);
+    let started = this.partial && this.integrity?.strict !== true;
+    const ring = this.ring;
     while (ring.length > 0) {
       const owner = ring.owner(0);
       const count = ring.count(0);
@@ -517,7 +304,7 @@ export abstract class Link implements Swept {
 
   /** Hands what waits, bytes and entries, to another link. */
   #bequeath(heir: Link): void {
-    const ring = this.#ring;
+    const ring = this.ring;
     for (; ring.length > 0; ring.shift()) {
       const owner = ring.owner(0);
       const count = ring.count(0);
