@@ -2,6 +2,7 @@
 import 'reflect-metadata';
 import { container as rootContainer, instanceCachingFactory, type DependencyContainer } from 'tsyringe';
 import { readFileSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { effectiveRoute } from './config/effective.ts';
 import { Expiry } from './config/expiry.ts';
@@ -25,6 +26,7 @@ import type { EmbeddedServer } from './protocol.ts';
 import { referencesOf } from './references.ts';
 import { Registry } from './registry.ts';
 import type { EtcdSettings, Settings } from './settings.ts';
+import { CertificateFiles } from './tls/certificate-files.ts';
 import { refuseTakenPorts } from './taken-ports.ts';
 import { LOADER, PLANE, REGISTRY, STORE } from './tokens.ts';
 import { wrongListeners } from './usable-listeners.ts';
@@ -69,7 +71,10 @@ export async function startApp(options: AppOptions): Promise<App> {
   const workers = settings.workers === 'auto' ? availableParallelism() : settings.workers;
   // What this thread counts itself; the workers have their own.
   const metrics = new Metrics();
-  register(container, options, upstream, workers, metrics);
+  const certificates = new CertificateFiles({
+    listeners: settings.listeners, log, onChange: (next) => container.resolve(PLANE).setCertificates(next),
+  });
+  register(container, options, upstream, workers, metrics, certificates);
   options.prepare?.(container);
 
   const registry = container.resolve(REGISTRY);
@@ -114,6 +119,7 @@ export async function startApp(options: AppOptions): Promise<App> {
     closers.push(() => expiry.close());
 
     const plane = container.resolve(PLANE);
+    closers.push(() => certificates.close());
     let running = true;
     closers.push(() => (running ? plane.drain(0) : undefined));
     const embedded = new EmbeddedServers(registry);
@@ -121,6 +127,7 @@ export async function startApp(options: AppOptions): Promise<App> {
     const applied = new Applied(plane, embedded, log, upstream, settings);
     await applied.apply(config.config);
     await plane.listen();
+    certificates.watch();
     closers.push(config.onChange((next) => void applied.apply(next).catch((cause: unknown) => {
       log.error({ code: 'INTERNAL', err: cause }, 'a configuration could not be applied');
     })));
@@ -166,6 +173,7 @@ export async function startApp(options: AppOptions): Promise<App> {
       async reload() {
         options.reopenLog?.();
         plane.reopen();
+        certificates.reload();
         await file?.reload();
       },
       async drain(deadline) {
@@ -185,9 +193,13 @@ function notLoaded({ modules }: Loader): string[] {
   return modules.flatMap(({ kind, name, error }) => (kind === 'protocol' && error !== null ? [name] : []));
 }
 
-function register(container: DependencyContainer, options: AppOptions, upstream: UpstreamValue, workers: number, metrics: Metrics): void {
+function register(
+  container: DependencyContainer, options: AppOptions, upstream: UpstreamValue, workers: number, metrics: Metrics,
+  certificates: CertificateFiles,
+): void {
   const { settings, log } = options;
   const windows = SharedWindows.allocate();
+  const ticketSecret = randomBytes(32);
   const occupancy = SharedOccupancy.allocate(workers);
   container.register(REGISTRY, { useFactory: instanceCachingFactory(() => new Registry()) });
   container.register(LOADER, { useFactory: instanceCachingFactory((c) => new Loader(c.resolve(REGISTRY))) });
@@ -196,10 +208,16 @@ function register(container: DependencyContainer, options: AppOptions, upstream:
   });
   container.register(PLANE, {
     useFactory: instanceCachingFactory((c): RunningPlane => {
-      if (workers > 1) return new Workers({ settings, log, windows, occupancy, workers, upstream, metrics, modules: c.resolve(LOADER).loaded });
+      if (workers > 1) {
+        return new Workers({
+          settings, log, windows, occupancy, workers, upstream, metrics, modules: c.resolve(LOADER).loaded,
+          certificates: () => certificates.current, ticketSecret,
+        });
+      }
       // One worker needs no thread of its own.
       return new LocalPlane(new DataPlane({
         settings, log, registry: c.resolve(REGISTRY), loader: c.resolve(LOADER), windows, occupancy, worker: 0, workers: 1, upstream,
+        certificates: certificates.current, ticketSecret,
       }));
     }),
   });

@@ -2,6 +2,7 @@
 import type { Socket } from 'node:net';
 import type { ErrorCode } from './errors.ts';
 import { Outbox } from './outbox.ts';
+import type { ClientCertificate } from './tls/client-certificate.ts';
 
 /** Facts of a connection that routes are matched on. */
 export interface Origin {
@@ -12,6 +13,8 @@ export interface Origin {
   /** Server name of the TLS handshake, lower case. */
   readonly sni: string | null;
   readonly tls: boolean;
+  /** What the client showed, on routes that ask for a certificate. */
+  readonly certificate?: ClientCertificate;
 }
 
 /** What a connection tells whoever serves it. */

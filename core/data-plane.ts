@@ -17,6 +17,8 @@ import type { Registry } from './registry.ts';
 import { Routes } from './reload.ts';
 import { reopenAll } from './reopen.ts';
 import { tcp } from './tcp.ts';
+import type { ListenerCertificates } from './tls/certificate-files.ts';
+import { Certificates } from './tls/certificates.ts';
 import { NodeTable } from './upstream/node.ts';
 import { Resolver } from './upstream/resolve.ts';
 import type { UpstreamConf } from './upstream/upstream.ts';
@@ -33,6 +35,9 @@ export interface DataPlaneOptions {
   readonly workers: number;
   /** Upstream of the default routes. */
   readonly upstream: UpstreamValue;
+  /** Of the settings' files. */
+  readonly certificates: ListenerCertificates;
+  readonly ticketSecret: Uint8Array;
 }
 
 /** Milliseconds that plugins get to let go when everything ends. */
@@ -51,6 +56,7 @@ export class DataPlane {
   readonly #resolver = new Resolver();
   readonly #process: ProcessMetrics;
   readonly #perAddress: ClientCounter;
+  readonly #certificates: Certificates;
   /** By `address port`. */
   readonly #open = new Map<string, Open>();
   readonly #failed = new Map<string, ListenerStatus>();
@@ -70,6 +76,8 @@ export class DataPlane {
     const occupancy = new SharedOccupancy(options.occupancy, worker);
     this.engine = new Engine({ log, metrics, limits, windows, occupancy, firstSession: worker + 1, sessionStep: workers });
     this.#perAddress = new ClientCounter(Math.ceil(limits.clientsPerAddress / workers));
+    const { certificates: files, ticketSecret } = options;
+    this.#certificates = new Certificates({ log, files, ticketSecret, timeout: limits.handshakeTimeout, warns: worker === 0 });
     const up = new Map<string, number>();
     this.#nodes = new NodeTable({
       resolver: this.#resolver,
@@ -101,6 +109,7 @@ export class DataPlane {
   apply(config: Config, embedded: ReadonlyMap<string, string>): Promise<readonly Rejection[]> {
     const run = async (): Promise<readonly Rejection[]> => {
       const rejections = [...this.#taken(this.routes.apply(config, embedded))];
+      this.#certificates.follow(config.resources.ssls);
       this.#revision = config.revision;
       await this.#followPorts();
       return rejections;
@@ -108,6 +117,10 @@ export class DataPlane {
     const result = this.#applying.then(run);
     this.#applying = result.catch(() => undefined);
     return result;
+  }
+
+  setCertificates(files: ListenerCertificates): void {
+    this.#certificates.setFiles(files);
   }
 
   /** A plugin or protocol file changed. Null: it serves; a text: the old code goes on. */
@@ -226,7 +239,7 @@ export class DataPlane {
     const listener = new PortListener({
       address: settings.address,
       port: settings.port,
-      tls: settings.tls ?? null,
+      handshakes: settings.tls === undefined ? null : (events) => this.#certificates.handshakes(settings, events),
       reusePort: workers > 1,
       engine,
       clients: Math.ceil(engine.limits.clientsPerListener / workers),

@@ -1,8 +1,5 @@
 // A port that clients connect to: accepts, counts, finds the route, runs its connect hooks, opens the door.
 import { createServer, type Server, type Socket } from 'node:net';
-import { readFileSync } from 'node:fs';
-import { listenFailure } from './taken-ports.ts';
-import { createSecureContext, createServer as createTlsServer, TLSSocket, type SecureContext } from 'node:tls';
 import { Connection, type Origin } from './connection.ts';
 import type { Engine } from './engine.ts';
 import { ProxyError, type ErrorCode } from './errors.ts';
@@ -12,11 +9,14 @@ import type { Place } from './plan.ts';
 import type { Protocol } from './protocol.ts';
 import type { Route } from './route.ts';
 import type { Session } from './session.ts';
+import { listenFailure } from './taken-ports.ts';
+import type { Greeted, HandshakeEvents, Handshakes } from './tls/handshakes.ts';
 
 export interface ListenerOptions {
   readonly address: string;
   readonly port: number;
-  readonly tls: TlsFiles | null;
+  /** Null: no TLS. */
+  readonly handshakes: ((events: HandshakeEvents) => Handshakes) | null;
   /** Several workers listen on the same port. */
   readonly reusePort: boolean;
   readonly engine: Engine;
@@ -25,12 +25,6 @@ export interface ListenerOptions {
   readonly perAddress: ClientCounter;
   readonly route: (origin: Origin) => Route | null;
   readonly protocol: (name: string) => Protocol | undefined;
-}
-
-export interface TlsFiles {
-  readonly cert?: string;
-  readonly key?: string;
-  readonly certificates?: readonly { readonly sni?: string; readonly cert: string; readonly key: string }[];
 }
 
 /** TLS handshakes under way per listener of a worker. */
@@ -70,26 +64,14 @@ export class PortListener {
   constructor(options: ListenerOptions) {
     this.options = options;
     const sockets = { pauseOnConnect: true, allowHalfOpen: true, noDelay: true } as const;
-    if (options.tls === null) {
-      this.#server = createServer(sockets, (socket) => this.#accepted(socket, null));
-    } else {
-      const certificates = new Certificates(options.tls);
-      const server = createTlsServer({
-        ...sockets,
-        minVersion: 'TLSv1.2',
-        handshakeTimeout: options.engine.limits.handshakeTimeout,
-        SNICallback: (name, done) => done(null, certificates.for(name)),
-        ...certificates.fallback,
-      }, (socket) => this.#accepted(socket, serverName(socket)));
-      server.on('tlsClientError', (cause, socket) => {
-        // Node leaves it open, also after its handshake took too long.
-        socket.destroy();
-        options.engine.connectionEnded('TLS_FAILED', '', '');
-        options.engine.log.debug({ code: 'TLS_FAILED', err: cause }, 'TLS handshake failed');
-      });
-      server.on('connection', (raw: Socket) => this.#shakesHands(raw));
-      this.#server = server;
-    }
+    const handshakes = options.handshakes?.({
+      onSecure: (socket, _raw, greeted) => this.#accepted(socket, greeted),
+      onFailed: (code, raw) => options.engine.connectionEnded(code, '', plain(raw.remoteAddress ?? '')),
+    });
+    this.#server = createServer(sockets, (socket) => {
+      if (handshakes === undefined) this.#accepted(socket, null);
+      else if (this.#mayShakeHands(socket)) handshakes.begin(socket);
+    });
   }
 
   listen(): Promise<number> {
@@ -118,24 +100,26 @@ export class PortListener {
   };
 
   /** Handshakes cost much, and whoever begins one is not counted as a client yet. */
-  #shakesHands(raw: Socket): void {
+  #mayShakeHands(raw: Socket): boolean {
     const { engine, clients } = this.options;
     this.#raw++;
     raw.once('close', () => { this.#raw--; });
-    if (this.#raw - this.#clients <= Math.min(clients, mostHandshakes)) return;
+    if (this.#raw - this.#clients <= Math.min(clients, mostHandshakes)) return true;
     raw.destroy();
     engine.connectionEnded('TOO_MANY_CONNECTIONS', '', plain(raw.remoteAddress ?? ''));
+    return false;
   }
 
-  #accepted(socket: Socket, sni: string | null): void {
+  #accepted(socket: Socket, greeted: Greeted | null): void {
     const { engine, perAddress } = this.options;
     const origin: Origin = {
       remoteAddress: plain(socket.remoteAddress ?? ''),
       remotePort: socket.remotePort ?? 0,
       localAddress: plain(socket.localAddress ?? ''),
       localPort: socket.localPort ?? this.options.port,
-      sni,
-      tls: this.options.tls !== null,
+      sni: greeted?.sni ?? null,
+      tls: greeted !== null,
+      ...(greeted === null || greeted.certificate === null ? {} : { certificate: greeted.certificate }),
     };
     if (origin.remoteAddress === '') {
       // It was reset before it was accepted.
@@ -144,7 +128,7 @@ export class PortListener {
     }
     let connection: Connection | null = null;
     const sink = (bytes: Buffer, length: number): void => connection?.read(bytes, length);
-    const adopted = this.options.tls === null ? adoptAccepted(socket, sink) : readData(socket, sink);
+    const adopted = greeted === null ? adoptAccepted(socket, sink) : readData(socket, sink);
     connection = new Connection(adopted, origin);
     const { clients } = this.options;
     if (engine.crowded) {
@@ -159,7 +143,7 @@ export class PortListener {
     connection.onGone = this.#gone;
     const route = this.options.route(origin);
     if (route === null || route.plan === null) {
-      engine.log.info({ code: 'NO_ROUTE', remote_addr: origin.remoteAddress, server_port: origin.localPort, sni }, 'not hit any route');
+      engine.log.info({ code: 'NO_ROUTE', remote_addr: origin.remoteAddress, server_port: origin.localPort, sni: origin.sni }, 'not hit any route');
       this.#refuse(connection, 'NO_ROUTE', null);
       return;
     }
@@ -247,37 +231,4 @@ function inTime(wait: Promise<void>, longest: number, session: Session): Promise
 /** IPv4 clients of an IPv6 socket are named as what they are. */
 function plain(address: string): string {
   return address.startsWith('::ffff:') && address.includes('.') ? address.slice(7) : address;
-}
-
-function serverName(socket: TLSSocket): string | null {
-  // False or empty when the client named none.
-  const { servername } = socket as { servername?: string | false };
-  return typeof servername === 'string' && servername !== '' ? servername.toLowerCase() : null;
-}
-
-class Certificates {
-  readonly #named = new Map<string, SecureContext>();
-  readonly fallback: { readonly cert?: Buffer; readonly key?: Buffer } = {};
-
-  constructor(files: TlsFiles) {
-    const list = [...(files.certificates ?? [])];
-    if (files.cert !== undefined && files.key !== undefined) list.push({ cert: files.cert, key: files.key });
-    for (const { sni, cert, key } of list) {
-      const pair = { cert: readFileSync(cert), key: readFileSync(key) };
-      if (sni === undefined) this.fallback = pair;
-      else this.#named.set(sni.toLowerCase(), createSecureContext({ ...pair, minVersion: 'TLSv1.2' }));
-    }
-  }
-
-  /** Exact name, then the longest `*.` that fits. */
-  for(name: string): SecureContext | undefined {
-    const lower = name.toLowerCase();
-    const exact = this.#named.get(lower);
-    if (exact !== undefined) return exact;
-    for (let dot = lower.indexOf('.'); dot >= 0; dot = lower.indexOf('.', dot + 1)) {
-      const wild = this.#named.get(`*${lower.slice(dot)}`);
-      if (wild !== undefined) return wild;
-    }
-    return undefined;
-  }
 }

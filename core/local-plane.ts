@@ -5,6 +5,7 @@ import type { Answer, Question } from './inspect.ts';
 import type { LoadedModule } from './loader.ts';
 import type { MetricsSnapshot } from './metrics.ts';
 import type { Plane, PlaneStatus, Rejection } from './plane.ts';
+import type { ListenerCertificates } from './tls/certificate-files.ts';
 
 /** A plane that the application starts and feeds. */
 export interface RunningPlane extends Plane {
@@ -12,6 +13,8 @@ export interface RunningPlane extends Plane {
   setEmbedded(embedded: ReadonlyMap<string, string>): void;
   listen(): Promise<void>;
   loadModule(module: LoadedModule): Promise<string | null>;
+  /** From the settings' files, which changed. */
+  setCertificates(certificates: ListenerCertificates): void;
 }
 
 export class LocalPlane implements RunningPlane {
@@ -36,6 +39,10 @@ export class LocalPlane implements RunningPlane {
 
   loadModule(module: LoadedModule): Promise<string | null> {
     return this.#plane.loadModule(module);
+  }
+
+  setCertificates(certificates: ListenerCertificates): void {
+    this.#plane.setCertificates(certificates);
   }
 
   async status(): Promise<readonly PlaneStatus[]> {

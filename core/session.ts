@@ -14,6 +14,7 @@ import type { UpstreamChoice } from './plugin.ts';
 import { ReplyWindow } from './reply-window.ts';
 import type { Owner, Reply, Request } from './request.ts';
 import type { Route } from './route.ts';
+import { tlsVariable } from './tls/variable.ts';
 import type { Receiver } from './upstream/receiver.ts';
 
 export abstract class Session implements Owner, Receiver, Listener {
@@ -73,7 +74,7 @@ export abstract class Session implements Owner, Receiver, Listener {
 
   /** What only this door knows: sni, client name, … */
   variable(name: string): string | undefined {
-    return name === 'sni' ? (this.connection.origin.sni ?? '') : undefined;
+    return tlsVariable(this.connection.origin, name);
   }
 
   /** Whether replies leave in the order of the requests. Protocols that match them by id say no. */

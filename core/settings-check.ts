@@ -3,6 +3,7 @@ import { BlockList, isIPv6 } from 'node:net';
 import { show } from './problem.ts';
 import { problem, type Problem } from './schema.ts';
 import type { LimitSettings, Settings } from './settings.ts';
+import { wrongCiphers } from './tls/pem.ts';
 
 /** The first and last port that stream routes may open. */
 export function portRange(range: string): { readonly first: number; readonly last: number } {
@@ -15,7 +16,7 @@ const wellKnownKeys = ['edd1c9f034335f136f87ad84b625c8f1', '4054f7cf07e344346cd3
 
 /** What is wrong with settings of the right shape. */
 export function meaning(settings: Settings): Problem[] {
-  return [...wrongPorts(settings), ...wrongAdmin(settings), ...wrongLimits(settings.limits)];
+  return [...wrongPorts(settings), ...wrongTls(settings), ...wrongAdmin(settings), ...wrongLimits(settings.limits)];
 }
 
 function wrongPorts({ listeners, stream_ports: streamPorts, admin }: Settings): Problem[] {
@@ -35,6 +36,19 @@ function wrongPorts({ listeners, stream_ports: streamPorts, admin }: Settings): 
     problems.push(problem(['stream_ports', 'range'], expected, show(streamPorts.range)));
   }
   return problems;
+}
+
+function wrongTls({ listeners }: Settings): Problem[] {
+  return listeners.flatMap(({ tls }, index) => {
+    if (tls === undefined) return [];
+    const problems: Problem[] = [];
+    if (tls.min_version > tls.max_version) {
+      problems.push(problem(['listeners', index, 'tls', 'min_version'], `at most max_version (${tls.max_version})`, tls.min_version));
+    }
+    const wrong = tls.ciphers === undefined ? null : wrongCiphers(tls.ciphers);
+    if (wrong !== null) problems.push(problem(['listeners', index, 'tls', 'ciphers'], 'ciphers in the notation of OpenSSL', wrong));
+    return problems;
+  });
 }
 
 function wrongAdmin({ admin }: Settings): Problem[] {

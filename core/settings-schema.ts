@@ -39,8 +39,21 @@ const tls = object({
       ...certificate,
     }, 'One certificate.', { required: ['cert', 'key'] }),
   },
-}, 'TLS with one certificate (`cert`, `key`) or several (`certificates`).', {
-  anyOf: [{ required: ['cert', 'key'] }, { required: ['certificates'] }],
+  min_version: {
+    type: 'string', enum: ['TLSv1.2', 'TLSv1.3'], default: 'TLSv1.2', description: 'Oldest TLS version that is spoken.',
+  },
+  max_version: {
+    type: 'string', enum: ['TLSv1.2', 'TLSv1.3'], default: 'TLSv1.3', description: 'Newest TLS version that is spoken.',
+  },
+  ciphers: {
+    type: 'string', minLength: 1, maxLength: 4096, description: 'Cipher list in the notation of OpenSSL; default that of Node.js.',
+  },
+  fallback_sni: {
+    type: 'string', pattern: '^[A-Za-z0-9._-]{1,253}$', 'x-expected': 'host name',
+    description: 'Server name that stands for none: for clients that send no name.',
+  },
+}, 'TLS with the certificates of `ssls`, with one from files (`cert`, `key`) or several (`certificates`).', {
+  dependencies: { cert: ['key'], key: ['cert'] },
 });
 
 const mib = 1024 ** 2;

@@ -4,6 +4,7 @@ import { readFileSync, statSync } from 'node:fs';
 import { basename, dirname, extname, resolve } from 'node:path';
 import { largestDocument, readDocument, Unreadable, type ParsedDocument } from './config/document.ts';
 import type { Environment } from './config/environment.ts';
+import type { TlsVersion } from './config/schemas/ssl.ts';
 import { compileSchema, problem, type Problem } from './schema.ts';
 import { meaning, warnings } from './settings-check.ts';
 import { override } from './settings-overrides.ts';
@@ -20,6 +21,8 @@ export interface ListenerSettings {
   readonly protocol?: string;
   readonly tls?: {
     readonly cert?: string; readonly key?: string; readonly certificates?: readonly CertificateSettings[];
+    readonly min_version: TlsVersion; readonly max_version: TlsVersion;
+    readonly ciphers?: string; readonly fallback_sni?: string;
   };
 }
 
@@ -162,8 +165,9 @@ function withAbsolutePaths(settings: Settings, folder: string): Settings {
 
 type Tls = NonNullable<ListenerSettings['tls']>;
 
-function fullTls({ cert, key, certificates }: Tls, full: (path: string) => string): Tls {
+function fullTls({ cert, key, certificates, ...rest }: Tls, full: (path: string) => string): Tls {
   return {
+    ...rest,
     ...(cert === undefined ? {} : { cert: full(cert) }),
     ...(key === undefined ? {} : { key: full(key) }),
     ...(certificates === undefined ? {}

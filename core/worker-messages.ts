@@ -4,6 +4,7 @@ import type { UpstreamValue } from './config/schemas/upstream.ts';
 import type { Question } from './inspect.ts';
 import type { LoadedModule } from './loader.ts';
 import type { Settings } from './settings.ts';
+import type { ListenerCertificates } from './tls/certificate-files.ts';
 
 export interface WorkerData {
   readonly settings: Settings;
@@ -16,12 +17,15 @@ export interface WorkerData {
   readonly upstream: UpstreamValue;
   /** In the order of their loading: last good code, which the disk may not have any more. */
   readonly modules: readonly LoadedModule[];
+  readonly certificates: ListenerCertificates;
+  readonly ticketSecret: Uint8Array;
 }
 
 export type Call =
   | { readonly name: 'listen' }
   | { readonly name: 'apply'; readonly change: ConfigChange; readonly embedded: ReadonlyMap<string, string> }
   | { readonly name: 'loadModule'; readonly module: LoadedModule }
+  | { readonly name: 'certificates'; readonly certificates: ListenerCertificates }
   | { readonly name: 'status' }
   | { readonly name: 'inspect'; readonly question: Question }
   | { readonly name: 'metrics' }

@@ -10,7 +10,7 @@ import { createLogger } from './log.ts';
 import { Registry } from './registry.ts';
 import type { AnswerMessage, Call, CallMessage, MarkMessage, WorkerData } from './worker-messages.ts';
 
-const { settings, windows, occupancy, lastPlugin, worker, workers, upstream, modules } = workerData as WorkerData;
+const { settings, windows, occupancy, lastPlugin, worker, workers, upstream, modules, certificates, ticketSecret } = workerData as WorkerData;
 watchLastPlugin(lastPlugin, (mark, name) => parentPort!.postMessage({ mark, name } satisfies MarkMessage));
 const logger = createLogger(settings.log);
 const { log } = logger;
@@ -18,7 +18,7 @@ const registry = new Registry();
 const loader = new Loader(registry);
 const loading = load();
 let config: Config | null = null;
-const plane = new DataPlane({ settings, log: log.child({ worker }), registry, loader, windows, occupancy, worker, workers, upstream });
+const plane = new DataPlane({ settings, log: log.child({ worker }), registry, loader, windows, occupancy, worker, workers, upstream, certificates, ticketSecret });
 
 // Nobody knows what state it is in: others take its clients, and it ends, but not in the middle of answers.
 let ending = false;
@@ -45,6 +45,7 @@ async function answer(call: Call): Promise<unknown> {
       config = applyChange(config, call.change);
       return plane.apply(config, call.embedded);
     case 'loadModule': return plane.loadModule(call.module);
+    case 'certificates': return plane.setCertificates(call.certificates);
     case 'status': return plane.status();
     case 'inspect': return plane.inspect(call.question);
     case 'metrics': return plane.metrics();

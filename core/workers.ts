@@ -15,6 +15,7 @@ import { mergeSnapshots, type Metrics, type MetricsSnapshot } from './metrics.ts
 import { SharedOccupancy } from './occupancy.ts';
 import type { PlaneStatus, Rejection } from './plane.ts';
 import type { Settings } from './settings.ts';
+import type { ListenerCertificates } from './tls/certificate-files.ts';
 import type { AnswerMessage, Call, MarkMessage, WorkerData } from './worker-messages.ts';
 
 export interface WorkersOptions {
@@ -24,6 +25,9 @@ export interface WorkersOptions {
   readonly occupancy: SharedArrayBuffer;
   readonly workers: number;
   readonly upstream: UpstreamValue;
+  /** Of the settings' files, as they are when a worker starts. */
+  readonly certificates: () => ListenerCertificates;
+  readonly ticketSecret: Uint8Array;
   /** What the main thread loaded. */
   readonly modules: readonly LoadedModule[];
   /** Of the main thread: replaced workers are counted here. */
@@ -108,6 +112,11 @@ export class Workers implements RunningPlane {
     const error = answers.find((text) => text !== null) ?? null;
     if (error === null) this.#modules.set(module.file, module);
     return error;
+  }
+
+  setCertificates(certificates: ListenerCertificates): void {
+    // A worker that is being replaced begins with them.
+    for (const member of this.#members) void member.call({ name: 'certificates', certificates }).catch(() => undefined);
   }
 
   async status(): Promise<readonly PlaneStatus[]> {
@@ -233,11 +242,12 @@ class Member {
   }
 
   #spawn(): Worker {
-    const { settings, windows, occupancy, workers, upstream } = this.#options;
+    const { settings, windows, occupancy, workers, upstream, certificates, ticketSecret } = this.#options;
     const here = fileURLToPath(import.meta.url);
     this.modules = this.#newest();
     const data: WorkerData = {
       settings, windows, occupancy, lastPlugin: this.#lastPlugin, worker: this.index, workers, upstream, modules: this.modules,
+      certificates: certificates(), ticketSecret,
     };
     const thread = new Worker(new URL(`worker${extname(here)}`, import.meta.url), { workerData: data, resourceLimits });
     this.#lastAnswer = this.#upSince = performance.now();

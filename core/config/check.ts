@@ -1,10 +1,11 @@
 // Everything that can be wrong with one resource, found before it is written or used: shape, meaning,
 // references.
-import { isIPv4, isIPv6 } from 'node:net';
 import {
   compileSchema, forbiddenNames, isAddressOrCidr, isForbiddenName, nest, problem, type At, type Problem, type Validator,
 } from '../schema.ts';
 import { cut, nearest, show } from '../problem.ts';
+import { wrongSsl } from './check-ssl.ts';
+import { wrongUpstream, type UpstreamNames } from './check-upstream.ts';
 import { referencesIn, type User } from './graph.ts';
 import { kindNames, kinds, type Kind, type Value } from './resource.ts';
 
@@ -28,6 +29,8 @@ export interface References {
   refers?(plugin: string, conf: Value): readonly { readonly kind: Kind; readonly id: string }[];
   /** Which global rule, other than this one, has the plugin. Absent: not checked. */
   globalRuleOf?(plugin: string, except: string): string | undefined;
+  /** Check and discovery types that there are. Absent: any is taken. */
+  upstreamNames?(): UpstreamNames;
 }
 
 export type Named = 'plugin' | 'protocol';
@@ -90,9 +93,9 @@ export function checkReferences(kind: Kind, id: string, value: Value, references
 }
 
 /** What is wrong with an upstream that stands in a plugin's configuration. */
-export function checkUpstream(value: unknown): Problem[] {
+export function checkUpstream(value: unknown, names?: UpstreamNames): Problem[] {
   const shape = validators.upstreams(value);
-  return shape.length > 0 ? shape : wrongUpstream([], objectOf(value));
+  return shape.length > 0 ? shape : wrongUpstream([], objectOf(value), names);
 }
 
 const validators = Object.fromEntries(
@@ -105,16 +108,16 @@ const idShapes = Object.fromEntries(
 const rules: Record<Kind, (id: string, value: Value, references: References) => Problem[]> = {
   stream_routes: (id, route, references) => [
     ...['remote_addr', 'server_addr'].flatMap((name) => wrongAddress(name, route[name])),
-    ...sourceOfNodes(route),
+    ...sourceOfNodes(route, references),
     ...wrongPlugins('stream_routes', id, route, references),
     ...wrongProtocol(id, route, references),
     ...checkReferences('stream_routes', id, route, references),
   ],
   upstreams: (id, upstream, references) => [
-    ...wrongUpstream([], upstream), ...checkReferences('upstreams', id, upstream, references),
+    ...wrongUpstream([], upstream, references.upstreamNames?.()), ...checkReferences('upstreams', id, upstream, references),
   ],
   services: (id, service, references) => [
-    ...(service['upstream'] === undefined ? [] : wrongUpstream(['upstream'], objectOf(service['upstream']))),
+    ...(service['upstream'] === undefined ? [] : wrongUpstream(['upstream'], objectOf(service['upstream']), references.upstreamNames?.())),
     ...wrongPlugins('services', id, service, references),
     ...checkReferences('services', id, service, references),
   ],
@@ -127,9 +130,7 @@ const rules: Record<Kind, (id: string, value: Value, references: References) => 
     ...wrongPlugins('credentials', id, credential, references),
     ...checkReferences('credentials', id, credential, references),
   ],
-  ssls: (_id, ssl) => (ssl['type'] === 'client' || ssl['sni'] !== undefined || ssl['snis'] !== undefined ? [] : [
-    problem(['sni'], 'sni or snis, because type is server', 'neither'),
-  ]),
+  ssls: (_id, ssl) => wrongSsl(ssl),
   global_rules: (id, rule, references) => [
     ...wrongPlugins('global_rules', id, rule, references),
     ...checkReferences('global_rules', id, rule, references),
@@ -156,8 +157,8 @@ function wrongAddress(name: string, value: unknown): Problem[] {
   return [problem([name], expected, show(value), text)];
 }
 
-function sourceOfNodes(route: Value): Problem[] {
-  if (route['upstream'] !== undefined) return wrongUpstream(['upstream'], objectOf(route['upstream']));
+function sourceOfNodes(route: Value, references: References): Problem[] {
+  if (route['upstream'] !== undefined) return wrongUpstream(['upstream'], objectOf(route['upstream']), references.upstreamNames?.());
   if (route['upstream_id'] !== undefined || route['service_id'] !== undefined) return [];
   return [problem(['upstream'], 'upstream, upstream_id or service_id', 'none of them')];
 }
@@ -197,57 +198,6 @@ function unknownName(at: At, what: Named, name: string, references: References):
   const meant = nearest(name.slice(0, 128), references.names?.(what) ?? []);
   const hint = meant === undefined ? '' : `, did you mean "${meant}"?`;
   return problem(at, `a known ${what}`, show(name), `unknown ${what} [${name.slice(0, 128)}]${hint}`);
-}
-
-function wrongUpstream(at: At, upstream: Value): Problem[] {
-  const problems: Problem[] = [];
-  if (upstream['nodes'] === undefined && upstream['type'] !== 'memory') {
-    problems.push(problem(['nodes'], 'object of "host:port": weight, or array of nodes', 'nothing'));
-  }
-  if (upstream['type'] === 'chash' && upstream['key'] === undefined) {
-    problems.push(problem(['key'], 'what chash hashes, such as remote_addr', 'nothing',
-      'missing key: type chash expects one, such as remote_addr'));
-  }
-  const nodes = upstream['nodes'];
-  if (Array.isArray(nodes)) {
-    problems.push(...nodes.flatMap(
-      (node, index) => wrongHost(['nodes', index, 'host'], idText(objectOf(node)['host']))));
-  } else {
-    problems.push(...Object.keys(objectOf(nodes)).flatMap(wrongNodeName));
-  }
-  return nest(at, problems);
-}
-
-function wrongNodeName(name: string): Problem[] {
-  const at: At = ['nodes', name];
-  if (name === '') return [problem(at, 'an address such as "127.0.0.1:6379"', '""')];
-  const [host, digits] = splitAddress(name);
-  if (digits === undefined) return wrongHost(at, host);
-  const port = /^\d{1,9}$/.test(digits) ? Number(digits) : Number.NaN;
-  if (port >= 1 && port <= 65535) return wrongHost(at, host);
-  const text = `invalid port ${cut(digits)}, expected 1..65535`;
-  return [problem(at, 'a port 1..65535 behind the colon', show(digits), text)];
-}
-
-// The port may be left out: the protocol has its usual one.
-function splitAddress(name: string): readonly [host: string, digits: string | undefined] {
-  const colon = name.lastIndexOf(':');
-  if (colon === -1 || name.endsWith(']') || isIPv6(name)) return [name, undefined];
-  return [name.slice(0, colon), name.slice(colon + 1)];
-}
-
-// RFC 1035, 2.3.4. Underscores are no host name by RFC, but Docker and Consul make them.
-const hostName = /^(?=.{1,253}$)[a-z0-9_][a-z0-9_-]{0,62}(\.[a-z0-9_][a-z0-9_-]{0,62})*\.?$/i;
-
-function wrongHost(at: At, host: string): Problem[] {
-  if (host.startsWith('[') && host.endsWith(']') && isIPv6(host.slice(1, -1))) return [];
-  if (isIPv6(host)) {
-    return [problem(at, 'IPv6 address in brackets', show(host),
-      `IPv6 address must be enclosed with '[' and ']', got ${show(host)}`)];
-  }
-  // Digits and dots that are no IPv4 address (10.0.0.256) would go to DNS as a name.
-  if (isIPv4(host) || (hostName.test(host) && !/^[\d.]+$/.test(host))) return [];
-  return [problem(at, 'host name or IP address', show(host))];
 }
 
 function wrongPlugins(kind: Kind, id: string, value: Value, references: References): Problem[] {

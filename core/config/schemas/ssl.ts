@@ -14,6 +14,7 @@ export interface SslValue {
   readonly snis?: readonly string[];
   readonly client?: { readonly ca: string; readonly depth?: number };
   readonly ssl_protocols?: readonly TlsVersion[];
+  readonly ciphers?: string;
   readonly status?: 0 | 1;
 }
 
@@ -39,19 +40,23 @@ export const sslSchema: JsonSchema = {
     key: pem('Its private key (PEM).', true),
     certs: { type: 'array', maxItems: 8, items: pem('Certificate of another kind of key.'), description: 'Further certificates.' },
     keys: { type: 'array', maxItems: 8, items: pem('Key.', true), description: 'Their keys, in the same order.' },
-    sni: { ...sni, description: 'Server name that it is for.' },
+    sni: { ...sni, description: 'Server name that it is for; `*.` in front: any host; `*`: any name.' },
     snis: { type: 'array', minItems: 1, maxItems: 1024, uniqueItems: true, items: sni, description: 'Server names that it is for.' },
     client: {
       type: 'object', additionalProperties: false, required: ['ca'],
       description: 'Clients must show a certificate.',
       properties: {
         ca: pem('Certificates (PEM) that must have signed it.'),
-        depth: { type: 'integer', minimum: 0, maximum: 100, description: 'Longest chain; default 1.' },
+        depth: { type: 'integer', minimum: 0, maximum: 100, description: 'Most certificates between the client\'s and one of `ca`; default 1.' },
       },
     },
     ssl_protocols: {
       type: 'array', minItems: 1, uniqueItems: true, items: { type: 'string', enum: ['TLSv1.2', 'TLSv1.3'] },
-      description: 'TLS versions; default both.',
+      description: 'TLS versions; default those of the listener.',
+    },
+    ciphers: {
+      type: 'string', minLength: 1, maxLength: 4096,
+      description: 'Cipher list in the notation of OpenSSL, instead of that of the listener.',
     },
     status: { type: 'integer', enum: [0, 1], description: '1 (default): in use; 0: kept, but not used.' },
   },

@@ -1,12 +1,18 @@
 import type { JsonSchema } from '../../schema.ts';
+import { checksSchema } from './checks.ts';
 import { descSchema, idSchema, labelsSchema, nameSchema, timesSchema } from './naming.ts';
 
 /** An upstream that was checked. */
 export interface UpstreamValue {
   readonly name?: string;
   readonly nodes?: Readonly<Record<string, number>> | readonly NodeValue[];
-  readonly type?: 'roundrobin' | 'chash' | 'least_conn' | 'none' | 'memory';
-  readonly hash_on?: 'vars' | 'vars_combinations';
+  readonly type?: 'roundrobin' | 'chash' | 'least_conn' | 'ewma' | 'none' | 'memory';
+  readonly service_name?: string;
+  readonly discovery_type?: string;
+  readonly discovery_args?: Readonly<Record<string, string>>;
+  readonly checks?: Readonly<Record<string, unknown>>;
+  readonly when_all_down?: 'try' | 'refuse';
+  readonly hash_on?: 'vars' | 'vars_combinations' | 'consumer';
   readonly key?: string;
   readonly retries?: number;
   readonly retry_timeout?: number;
@@ -14,10 +20,10 @@ export interface UpstreamValue {
     readonly connect?: number; readonly send?: number; readonly read?: number; readonly idle?: number;
   };
   readonly keepalive_pool?: { readonly size?: number; readonly idle_timeout?: number; readonly requests?: number };
-  readonly scheme?: 'tcp' | 'tls';
+  readonly scheme?: string;
   readonly tls?: {
     readonly verify?: boolean; readonly server_name?: string; readonly ca?: string;
-    readonly client_cert?: string; readonly client_key?: string;
+    readonly client_cert?: string; readonly client_key?: string; readonly client_cert_id?: string | number;
   };
   readonly auth?: { readonly username?: string; readonly password: string };
   readonly integrity?: 'off' | 'check' | 'strict';
@@ -59,8 +65,9 @@ const nodesSchema: JsonSchema = {
         type: 'object', required: ['host', 'weight'], additionalProperties: false,
         properties: {
           host: {
-            type: 'string', minLength: 1, maxLength: 255, pattern: '^[A-Za-z0-9._:\\[\\]-]+$',
-            'x-expected': 'host name or IP address', description: 'Host name or address; IPv6 in brackets.',
+            type: 'string', minLength: 1, maxLength: 255, pattern: '^([A-Za-z0-9._:\\[\\]-]+|unix:/[^\\x00-\\x1f]+)$',
+            'x-expected': 'host name, IP address, or unix:/path',
+            description: 'Host name or address, IPv6 in brackets; or `unix:/path` of a Unix socket.',
           },
           port: { type: 'integer', minimum: 1, maximum: 65535, description: 'Port; default that of the protocol.' },
           weight,
@@ -87,8 +94,7 @@ const tlsSchema: JsonSchema = {
     client_cert: pem('Certificate (PEM) that we show.'),
     client_key: pem('Its private key (PEM).', true),
     client_cert_id: {
-      not: {}, 'x-refused': 'certificate resources come in a later version; use client_cert and client_key',
-      description: 'Comes in a later version.',
+      ...idSchema, description: 'Instead of the two: one of `ssls` whose `type` is `client`.',
     },
   },
 };
@@ -99,13 +105,14 @@ export const upstreamSchema: JsonSchema = {
     id: idSchema, name: nameSchema, desc: descSchema, labels: labelsSchema, ...timesSchema,
     nodes: nodesSchema,
     type: {
-      type: 'string', enum: ['roundrobin', 'chash', 'least_conn', 'none', 'memory'],
+      type: 'string', enum: ['roundrobin', 'chash', 'least_conn', 'ewma', 'none', 'memory'],
       description: 'How a node is chosen; default `roundrobin`, which `none` means, too. '
         + '`memory`: the embedded demo server, which needs no nodes.',
     },
     hash_on: {
-      type: 'string', enum: ['vars', 'vars_combinations'],
-      description: 'What `key` is with `chash`: a variable (default) or a text with variables in it.',
+      type: 'string', enum: ['vars', 'vars_combinations', 'consumer', 'header', 'cookie'],
+      description: 'What `chash` goes by: the variable that `key` names (default), `key` as a text with variables in it, or '
+        + 'the user that the client is. `header` and `cookie` are for HTTP: streams go by the client\'s address then.',
     },
     key: {
       type: 'string', minLength: 1, maxLength: 1024,
@@ -138,7 +145,11 @@ export const upstreamSchema: JsonSchema = {
         requests: { type: 'integer', minimum: 1, description: 'Uses before it is closed.' },
       },
     },
-    scheme: { type: 'string', enum: ['tcp', 'tls'], description: 'Plain (default) or TLS.' },
+    scheme: {
+      type: 'string', enum: ['tcp', 'tls', 'udp', 'http', 'https', 'grpc', 'grpcs', 'kafka'],
+      description: '`tls`: TLS towards the nodes. All others are plain on streams; those of HTTP are accepted because '
+        + 'upstreams may be shared with other gateways.',
+    },
     integrity: {
       type: 'string', enum: ['off', 'check', 'strict'],
       description: 'Whether shared connections prove that replies are in step with requests, by a random token among '
@@ -163,19 +174,23 @@ export const upstreamSchema: JsonSchema = {
       type: 'string', enum: ['pass', 'node', 'rewrite'], description: 'For HTTP; has no effect on streams.',
     },
     upstream_host: { type: 'string', maxLength: 253, description: 'For HTTP; has no effect on streams.' },
-    checks: {
-      not: {},
-      'x-refused': 'health checks are configurable in a later version; '
-        + 'until then a node that refuses is left out by itself',
-      description: 'Comes in a later version.',
+    checks: checksSchema,
+    when_all_down: {
+      type: 'string', enum: ['try', 'refuse'],
+      description: 'When no node is well: `try` uses all of them again and logs it (default with `checks`), `refuse` answers '
+        + 'with an error at once (default without).',
     },
     service_name: {
-      not: {}, 'x-refused': 'service discovery comes in a later version; use nodes',
-      description: 'Comes in a later version.',
+      type: 'string', minLength: 1, maxLength: 256, pattern: '^[\\x21-\\x7e]+$', 'x-expected': 'a name without spaces',
+      description: 'Instead of `nodes`: what to ask for at `discovery_type`.',
     },
     discovery_type: {
-      not: {}, 'x-refused': 'service discovery comes in a later version; use nodes',
-      description: 'Comes in a later version.',
+      type: 'string', minLength: 1, maxLength: 128, 'x-expected': 'dns, file, or what was added',
+      description: 'Who knows the nodes of `service_name`: `dns` or `file`.',
+    },
+    discovery_args: {
+      type: 'object', maxProperties: 16, additionalProperties: { type: 'string', maxLength: 256 },
+      description: 'Further words for it; `dns` and `file` need none.',
     },
   },
 };

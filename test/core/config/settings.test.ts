@@ -122,7 +122,7 @@ limits: { arguments: 0, replay_nesting: 1 }
     'MILLRACE_ADMIN_LISTEN: admin.address: expected IP address, got "localhost"',
     'MILLRACE_LOG_LEVEL: log.level: expected one of "trace", "debug", "info", "warn", "error", "fatal", "silent", got "loud"',
     'millrace.yaml:3:11: listeners[0].port: expected 1..65535, got 0',
-    'millrace.yaml:4:19: listeners[1].tls: expected cert with key or certificates, got neither',
+    'millrace.yaml:4:19: listeners[1].tls.key: expected beside cert, got nothing',
     'millrace.yaml:5:10: workers: expected 1..256 or "auto", got "many"',
     'millrace.yaml:6:1: unknown property "admn", did you mean "admin"?',
     'millrace.yaml:7:25: limits: unknown property "replay_nesting", did you mean "reply_nesting"?',

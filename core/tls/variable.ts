@@ -1,0 +1,14 @@
+// What a connection's TLS can say to filters and logs.
+import type { Origin } from '../connection.ts';
+
+/** Undefined: no variable of TLS. */
+export function tlsVariable({ sni, certificate }: Origin, name: string): string | undefined {
+  switch (name) {
+    case 'sni': return sni ?? '';
+    case 'ssl_client_s_dn': return certificate?.subject ?? '';
+    case 'ssl_client_serial': return certificate?.serial ?? '';
+    // Nobody gets here whose certificate was refused.
+    case 'ssl_client_verify': return certificate === undefined ? 'NONE' : 'SUCCESS';
+    default: return undefined;
+  }
+}
