@@ -2,7 +2,7 @@
 import { relative } from 'node:path';
 import type { Address, App } from '../app.ts';
 import type { Settings } from '../settings.ts';
-import { version } from './version.ts';
+import { version } from '../version.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 type Listeners = Pick<Settings, 'listeners'>;
@@ -10,16 +10,27 @@ type Shown = Pick<App, 'admin' | 'listeners' | 'adminKeyFile' | 'upstream' | 'wo
 
 export function banner(app: Shown, settings: Listeners, environment: Environment): string {
   const admin = `http://${reachable(app.admin)}`;
-  const clients = app.listeners.map((each) => `${each.tls ? 'tls ' : ''}${text(each)}`);
-  // A long list would push the rest off the screen.
-  const shown = clients.length > 4 ? [...clients.slice(0, 4), `… ${clients.length} in all`] : clients;
   return [
     `Millrace ${version()}, ${app.workers} worker${app.workers === 1 ? '' : 's'}, process ${process.pid}`,
-    `  clients    ${shown.join(', ') || 'none'} -> ${app.upstream}`,
+    ...clients(app, settings),
     `  admin API  ${admin}/apisix/admin, metrics ${admin}/metrics`,
     `  admin key  ${app.adminKeyFile ?? 'from the settings'}`,
     ...tryThis(app, settings, admin, keyText(app.adminKeyFile, environment)),
   ].join('\n');
+}
+
+/** A listener with a protocol has the default route; to the others only stream routes lead. */
+function clients({ listeners, upstream }: Shown, settings: Listeners): string[] {
+  const defaults = new Set(settings.listeners.filter((each) => each.protocol !== undefined).map((each) => each.port));
+  const some = (chosen: Shown['listeners']): string => {
+    const all = chosen.map((each) => `${each.tls ? 'tls ' : ''}${text(each)}`);
+    // A long list would push the rest off the screen.
+    return (all.length > 4 ? [...all.slice(0, 4), `… ${all.length} in all`] : all).join(', ');
+  };
+  const own = some(listeners.filter(({ port }) => defaults.has(port)));
+  const routed = some(listeners.filter(({ port }) => !defaults.has(port)));
+  const lines = [...(own === '' ? [] : [`${own} -> ${upstream}`]), ...(routed === '' ? [] : [`${routed} by stream routes`])];
+  return (lines.length === 0 ? ['none'] : lines).map((line) => `  clients    ${line}`);
 }
 
 // The port is open already, so this works whatever else uses ports here.

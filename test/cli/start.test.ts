@@ -144,6 +144,20 @@ test('wrong settings are listed with file, line and what was expected; nothing i
   ]);
 });
 
+test('ports that only stream routes lead to are told apart from those with a default route', async () => {
+  using place = new Place();
+  const [plain, routed] = [await freePort(), await freePort()];
+  const port = await freePort();
+  place.write('millrace.yaml', `listeners: [{ port: ${port}, protocol: redis }, { port: ${plain} }]\nadmin: { port: ${await freePort()} }
+workers: 1\nresources: resources.yaml\n`);
+  place.write('resources.yaml', `stream_routes: [{ id: 1, server_port: ${routed}, upstream: { nodes: { "127.0.0.1:1": 1 } } }]\n`);
+  await using running = place.start(['start']);
+  const lines = (await running.started()).split('\n');
+  expect(lines[1]).toBe(`  clients    127.0.0.1:${port} -> the embedded in-memory Redis (for demo and development)`);
+  expect(lines[2]).toMatch(/^ {2}clients {4}127\.0\.0\.1:\d+, 127\.0\.0\.1:\d+ by stream routes$/);
+  for (const each of [plain, routed]) expect(lines[2]).toContain(`:${each}`);
+});
+
 test('a second Millrace on the same port is refused, although workers share theirs', async () => {
   using place = new Place();
   const { port } = await settings(place);
