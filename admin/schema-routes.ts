@@ -1,5 +1,6 @@
 // What plugins and kinds there are, and the schemas of their configurations.
 import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { resourcesFileSchema, settingsFileSchema } from '../core/editor-schemas.ts';
 import { kindNames, kinds } from '../core/config/resource.ts';
 import type { Plane, PlaneStatus } from '../core/plane.ts';
 import { metaSchema } from '../core/registry.ts';
@@ -42,6 +43,8 @@ export function addSchemaRoutes(
     if (protocol === undefined) throw refuse(404, `protocol not found: ${params.name.slice(0, 128)}`);
     return protocol.schema;
   });
+  server.get(`${prefix}/schema/settings`, async () => settingsFileSchema());
+  server.get(`${prefix}/schema/resources`, async () => resourcesFileSchema(registry));
   server.get<{ Params: { name: string } }>(`${prefix}/schema/:name`, async ({ params }) => {
     const kind = kindNames.find((each) => kinds[each].schemaName === params.name);
     if (kind === undefined) throw refuse(400, `not found schema: ${params.name.slice(0, 128)}`);

@@ -17,6 +17,7 @@ import { Guard, type Access } from './guard.ts';
 import { addHistoryRoutes } from './history-routes.ts';
 import { addInspectRoutes } from './inspect-routes.ts';
 import type { AdminKeys } from './keys.ts';
+import { openApi } from './openapi.ts';
 import { addPages, healthPaths, metricsPaths } from './pages.ts';
 import { refuse, Refusal } from './refusal.ts';
 import type { Registry } from './registry.ts';
@@ -92,6 +93,8 @@ export async function createAdmin(options: AdminOptions): Promise<AdminServer> {
   addPages(server, { plane: options.plane, ready: options.ready ?? (() => null) });
   for (const prefix of prefixes) {
     addSchemaRoutes(server, prefix, options.registry, options.plane, options.reloadModules ?? (() => Promise.resolve()));
+    // The document speaks of the reference's paths; the shorter ones are the same.
+    server.get(`${prefix}/openapi.json`, () => openApi(routes, prefixes[0]!, options.registry));
     addAuditRoutes(server, prefix, audit);
     addConfigRoutes(server, prefix, { ...options, writer, sessions, audit });
     addHistoryRoutes(server, prefix, { ...options, writer, sessions, audit });
@@ -173,7 +176,7 @@ function missingText(url: string): string {
   const prefix = prefixes.find((each) => path.startsWith(`${each}/`));
   if (prefix === undefined) return '404 Route Not Found';
   const [name = ''] = path.slice(prefix.length + 1).split('/');
-  const known = ['plugins', 'schema', 'configs', 'history', 'audit', 'sessions', 'explain', ...resourceRows.map((row) => row.path.split('/')[0])].includes(name);
+  const known = ['plugins', 'schema', 'configs', 'history', 'audit', 'openapi.json', 'sessions', 'explain', ...resourceRows.map((row) => row.path.split('/')[0])].includes(name);
   return known ? 'not found' : `Unsupported resource type: ${name.slice(0, 64)}`;
 }
 

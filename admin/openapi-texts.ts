@@ -1,0 +1,79 @@
+// What the OpenAPI document says in words: a row for each path that is no resource's, and what resources have in common.
+import type { ResourceRow } from './resources.ts';
+
+export interface Described {
+  readonly summary: string;
+  readonly tag: string;
+  /** Name → what it means. */
+  readonly query?: Readonly<Record<string, string>>;
+  /** No key is needed. */
+  readonly open?: boolean;
+}
+
+const writing = {
+  dry_run: '`true`: everything is checked, nothing written; the answer lists affected routes and their live sessions.',
+};
+const ending = { ttl: 'Seconds after which it is taken away by itself.' };
+const paging = { before: 'Goes on with what is older than this revision or number.' };
+
+const others: Readonly<Record<string, Described>> = {
+  'GET configs': { summary: 'The whole configuration, without secrets', tag: 'configuration' },
+  'PATCH configs': { summary: 'Changes several resources, all or none; null deletes', tag: 'configuration', query: writing },
+  'POST configs/validate': { summary: 'Checks a whole resources file and lists all mistakes', tag: 'configuration' },
+  'POST schema/validate/:kind': { summary: 'Checks one resource without writing it', tag: 'configuration' },
+  'GET history': { summary: 'What was changed, newest first', tag: 'history', query: paging },
+  'GET history/diff': {
+    summary: 'What is different between two revisions', tag: 'history',
+    query: { from: 'Revision to start from.', to: 'Revision to compare with; without it the newest.' },
+  },
+  'POST history/:revision/rollback': { summary: 'Brings the whole configuration back to a revision', tag: 'history', query: writing },
+  'GET audit': {
+    summary: 'Who changed something, or tried to', tag: 'history', query: { ...paging, limit: 'How many; 1 to 1000, usually 100.' },
+  },
+  'GET sessions': { summary: 'Live sessions', tag: 'sessions' },
+  'GET sessions/:id': { summary: 'One live session', tag: 'sessions' },
+  'DELETE sessions': { summary: 'Closes the sessions that a filter finds', tag: 'sessions' },
+  'DELETE sessions/:id': { summary: 'Closes one session', tag: 'sessions' },
+  'GET explain': { summary: 'Which route a connection would take, and why', tag: 'sessions' },
+  'GET plugins': { summary: 'Plugins with their schemas', tag: 'plugins' },
+  'GET plugins/list': { summary: 'Names of the plugins, highest priority first', tag: 'plugins' },
+  'PUT plugins/reload': { summary: 'Reads all plugin and protocol files again', tag: 'plugins' },
+  'GET plugins/status': { summary: 'Workers, modules, listeners and what plugins say of themselves', tag: 'plugins' },
+  'GET plugins/:name': { summary: 'JSON schema of a plugin', tag: 'schemas' },
+  'GET schema/plugins/:name': { summary: 'JSON schema of a plugin', tag: 'schemas' },
+  'GET schema/protocols/:name': { summary: 'JSON schema of a protocol', tag: 'schemas' },
+  'GET schema/:name': { summary: 'JSON schema of a kind of resource', tag: 'schemas' },
+  'GET schema/settings': { summary: 'JSON schema of settings files, for editors', tag: 'schemas' },
+  'GET schema/resources': { summary: 'JSON schema of resources files, for editors', tag: 'schemas' },
+  'GET openapi.json': { summary: 'This document', tag: 'schemas' },
+  'GET /metrics': { summary: 'Metrics for Prometheus', tag: 'health' },
+  'GET /apisix/prometheus/metrics': { summary: 'Metrics for Prometheus', tag: 'health' },
+  'GET /healthz': { summary: 'Whether it runs', tag: 'health', open: true },
+  'GET /status': { summary: 'Whether it runs', tag: 'health', open: true },
+  'GET /status/ready': { summary: 'Whether clients may be sent here', tag: 'health', open: true },
+};
+
+/** A path that nobody described is called by its name. */
+export function describe(method: string, path: string, row: ResourceRow | undefined): Described {
+  if (row !== undefined) return ofResource(method, path, row);
+  if (path.endsWith('/:id/history')) return { summary: 'What was changed of one resource', tag: 'history', query: paging };
+  return others[`${method} ${path}`] ?? { summary: `${method} ${path}`, tag: 'other' };
+}
+
+const verbs: Readonly<Record<string, string>> = { PUT: 'Creates or replaces', POST: 'Creates', PATCH: 'Changes a part of', DELETE: 'Deletes' };
+
+function ofResource(method: string, path: string, { path: own, singular }: ResourceRow): Described {
+  const tag = own.split('/')[0]!;
+  if (method === 'GET' && path === own) {
+    return {
+      summary: `Lists each ${singular}`, tag,
+      query: {
+        page: 'From 1.', page_size: '10 to 500.', name: 'Regular expression, searched in names.',
+        label: 'Key of a label, or `key:value`.', filter: '`upstream_id=…&service_id=…`',
+      },
+    };
+  }
+  if (method === 'GET') return { summary: `Shows one ${singular}`, tag };
+  const more = method === 'DELETE' ? { force: '`true`: also what others use.' } : ending;
+  return { summary: `${verbs[method] ?? method} one ${singular}`, tag, query: { ...writing, ...more } };
+}
