@@ -16,7 +16,7 @@ export async function explain(options: ExplainOptions): Promise<ExitCode> {
   try {
     const query = new URLSearchParams(Object.entries({ client: options.client, server: options.server, sni: options.sni })
       .filter((entry): entry is [string, string] => entry[1] !== undefined));
-    const answer = await AdminClient.open(options).get(`/apisix/admin/explain?${query}`) as Answer;
+    const answer = await AdminClient.open(options).get(`/apisix/admin/explain?${query.toString()}`) as Answer;
     console.log(options.json === true ? JSON.stringify(answer, null, 2) : textOf(answer));
     return exitCodes.ok;
   } catch (error) {
