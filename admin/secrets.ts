@@ -1,4 +1,5 @@
 // Secrets in resources: never shown, and not destroyed when somebody sends back what he was shown.
+import { isDeepStrictEqual } from 'node:util';
 import { kinds, type Kind, type Value } from '../core/config/resource.ts';
 import { formatPath, hideSecrets, type At, type JsonSchema } from '../core/schema.ts';
 import { findByName, type Registry } from './registry.ts';
@@ -68,12 +69,31 @@ function hideLogger(logger: Value, registry: Registry): Value {
 
 function keep(sent: unknown, shown: unknown, old: unknown): unknown {
   if (sent === mask && shown === mask) return old;
-  if (Array.isArray(sent)) {
-    return sent.map((child, index) => keep(child, below(shown, index), below(old, index)));
-  }
+  if (Array.isArray(sent)) return Array.isArray(shown) ? keepEach(sent, shown, old) : sent;
   if (!isObject(sent)) return sent;
   return Object.fromEntries(
     Object.entries(sent).map(([name, child]) => [name, keep(child, below(shown, name), below(old, name))]));
+}
+
+// An entry is known by being what was shown, wherever it stands now; one that was changed, by its place, as long as
+// none was added or taken away. Anything else could hand one server's password to another.
+function keepEach(sent: readonly unknown[], shown: readonly unknown[], old: unknown): unknown[] {
+  const free = new Set(shown.keys());
+  const take = (index: number): number => (free.delete(index), index);
+  const same = sent.map((child, index) => {
+    if (!holdsMask(child)) return undefined;
+    const found = [index, ...free].find((each) => free.has(each) && isDeepStrictEqual(child, shown[each]));
+    return found === undefined ? undefined : take(found);
+  });
+  return sent.map((child, index) => {
+    const from = same[index] ?? (sent.length === shown.length && free.has(index) ? index : -1);
+    return keep(child, below(shown, from), below(old, from));
+  });
+}
+
+function holdsMask(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return value === mask;
+  return Object.values(value).some(holdsMask);
 }
 
 function unmasked(value: unknown): unknown {

@@ -1,6 +1,8 @@
 // Rows of the reference about the Admin API, on a real port with a real data plane. Where its behaviour is a defect,
 // what is right instead.
+import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { makeAuthority } from '../support/certificates.ts';
 import { startProxy, type Proxy } from '../support/proxy.ts';
 
 let proxy: Proxy;
@@ -76,8 +78,9 @@ test('SR-09 SR-10 SR-11 unknown plugins and protocols, and wrong settings of a p
 });
 
 test('SR-13 the private key of an upstream is never shown', async () => {
-  const key = `-----BEGIN PRIVATE KEY-----\n${'x'.repeat(64)}\n-----END PRIVATE KEY-----`;
-  const tls = { client_cert: key.replaceAll('PRIVATE KEY', 'CERTIFICATE'), client_key: key };
+  using authority = makeAuthority();
+  const { cert, key } = authority.issue('me', ['DNS:me']);
+  const tls = { client_cert: readFileSync(cert, 'utf8'), client_key: readFileSync(key, 'utf8') };
   const { body } = await put('/stream_routes/1', { ...route, upstream: { ...upstream, scheme: 'tls', tls } });
   const answers = [body, (await ask('GET', '/stream_routes/1')).body, (await ask('GET', '/stream_routes')).body, (await ask('GET', '/history')).body];
   for (const answer of answers) expect(JSON.stringify(answer ?? {})).not.toContain('BEGIN PRIVATE KEY');
