@@ -104,9 +104,10 @@ export class Upstream {
   }
 }
 
-/** A certificate that one upstream does not trust must not take the node from another that does. */
+/** A certificate that one upstream does not trust, or a password that it has wrong, must not take the node from another. */
 function wayOf(conf: UpstreamConf): string {
-  return conf.scheme === 'tls' ? `tls ${JSON.stringify(conf.tls ?? {})}` : '';
+  const login = conf.auth === undefined ? '' : `as ${JSON.stringify(conf.auth)}`;
+  return conf.scheme === 'tls' ? `tls ${JSON.stringify(conf.tls ?? {})} ${login}` : login;
 }
 
 function ms(seconds: number | undefined): number | undefined {

@@ -45,7 +45,7 @@ export class LinkSet {
     if (known instanceof LinkSet) return known;
     const made = new LinkSet(node, engine, upstream);
     node.attached.set(key, made);
-    node.health.probe = (signal) => probeRedis(node, upstream.tls, signal);
+    node.health.probe = (signal) => probeRedis(node, upstream.tls, made.credentials, signal);
     return made;
   }
 
@@ -99,6 +99,13 @@ export class LinkSet {
     } catch (cause) {
       return cause instanceof ProxyError ? cause : new ProxyError('INTERNAL', undefined, { cause });
     }
+  }
+
+  /** What a client logs in with is its own affair; our own password is wrong for everybody. */
+  #loginRefused({ credentials }: Identity, text: string): void {
+    const ours = this.credentials;
+    if (ours === null || credentials?.user !== ours.user || credentials.password !== ours.password) return;
+    this.node.health.failed(new ProxyError('UPSTREAM_HANDSHAKE', `upstream refused the handshake: ${text}`));
   }
 
   #learned(requiresAuth: boolean): void {
@@ -207,6 +214,7 @@ export class LinkSet {
       sendTimeout: timeouts.send,
       ...(integrity === undefined ? {} : { integrity }),
       onNoAuth: () => this.#learned(true),
+      onLoginRefused: (text) => this.#loginRefused(identity, text),
       ...(tls === undefined ? {} : { tls: { ...this.node.serverName, ...tls } }),
     };
   }

@@ -34,11 +34,15 @@ export interface RedisLinkOptions extends LinkOptions {
   readonly identity: Identity;
   /** The node asks for a password that this link's clients have not given. */
   readonly onNoAuth?: () => void;
+  /** The node does not take the credentials of this link; its words. */
+  readonly onLoginRefused?: (text: string) => void;
 }
 
 export class RedisLink extends Link {
   declare protected readonly options: RedisLinkOptions;
   readonly #scanner: ReplyScanner;
+  /** The answer to AUTH, which is said first, came. */
+  #loggedIn = false;
 
   constructor(options: RedisLinkOptions) {
     super(options);
@@ -99,8 +103,12 @@ export class RedisLink extends Link {
   }
 
   protected override greeted(bytes: Buffer, start: number, end: number): string | null {
+    const isLogin = !this.#loggedIn && this.options.identity.credentials !== null;
+    this.#loggedIn = true;
     if (bytes[start] !== 0x2d) return null;
-    return bytes.toString('utf8', start + 1, Math.max(start + 1, end - 2));
+    const text = bytes.toString('utf8', start + 1, Math.max(start + 1, end - 2));
+    if (isLogin) this.options.onLoginRefused?.(text);
+    return text;
   }
 }
 

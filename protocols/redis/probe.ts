@@ -2,14 +2,20 @@
 import { connect } from 'node:net';
 import { connect as connectTls, type ConnectionOptions } from 'node:tls';
 import type { Node } from '../../core/upstream/node.ts';
+import { authRequest, type Credentials } from './link.ts';
 import { encodeRequest } from './resp/encode.ts';
 
 const PING = encodeRequest(['PING']);
 /** Answers of a server that will serve before long, but does not now. */
 const unwell = /^-(LOADING|MASTERDOWN|CLUSTERDOWN)/;
 
-/** Resolves when the node answers; that a password is missing is an answer, too. */
-export function probeRedis(node: Node, tls: ConnectionOptions | undefined, signal: AbortSignal): Promise<void> {
+/**
+ * Resolves when the node answers; that a password is missing is an answer, too, where we have none. With credentials it
+ * must take them.
+ */
+export function probeRedis(
+  node: Node, tls: ConnectionOptions | undefined, credentials: Credentials | null, signal: AbortSignal,
+): Promise<void> {
   return new Promise((resolve, reject) => {
     const target = { ...node.dial, noDelay: true };
     const socket = tls === undefined ? connect(target) : connectTls({ ...node.serverName, ...target, ...tls });
@@ -26,14 +32,21 @@ export function probeRedis(node: Node, tls: ConnectionOptions | undefined, signa
     socket.on('close', () => end(new Error('the node closed the connection')));
     socket.on('data', (chunk: Buffer) => {
       text += chunk.toString('latin1', 0, 512);
-      if (!text.includes('\n')) {
-        if (text.length > 512) end(new Error('the node sent no reply'));
-        return;
-      }
-      if (unwell.test(text)) end(new Error(text.slice(1, text.indexOf('\r'))));
-      else if (text.startsWith('+') || text.startsWith('-')) end();
-      else end(new Error('the node does not speak Redis'));
+      const found = verdict(text, credentials !== null);
+      if (found === null) end();
+      else if (found !== undefined) end(new Error(found));
     });
-    socket.write(PING);
+    socket.write(credentials === null ? PING : Buffer.concat([authRequest(credentials), PING]));
   });
+}
+
+/** Why the node is not well; null: it is. Undefined: more is to come. */
+function verdict(text: string, loggingIn: boolean): string | null | undefined {
+  const lines = text.split(/\r?\n/);
+  // The last one is not complete.
+  const [first, last] = [lines[0]!, lines[loggingIn ? 1 : 0]!];
+  if (loggingIn && lines.length > 1 && first.startsWith('-')) return first.slice(1);
+  if (lines.length < (loggingIn ? 3 : 2)) return text.length > 512 ? 'the node sent no reply' : undefined;
+  if (unwell.test(last)) return last.slice(1);
+  return /^[+-]/.test(last) ? null : 'the node does not speak Redis';
 }
