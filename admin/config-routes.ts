@@ -3,6 +3,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { idText } from '../core/config/check.ts';
 import type { References } from '../core/config/check.ts';
 import { isKind, kindNames, type Kind, type Value } from '../core/config/resource.ts';
+import { readDocument } from '../core/config/document.ts';
 import { readResources } from '../core/config/resource-file.ts';
 import { emptyConfig, type Config } from '../core/config/source.ts';
 import { nearest } from '../core/problem.ts';
@@ -92,9 +93,22 @@ function problemsIn(text: string, format: 'yaml' | 'json', references: Reference
   const reading = readResources(text, emptyConfig(), {
     name: 'body', format, environment: {}, references: { ...references, resource: () => undefined },
   });
-  return [...reading.problems, ...reading.warnings.filter(({ text: why }) => why.startsWith('failed to fetch'))].map(({ at, path, text: error }) => ({
-    resource_type: String(at[0] ?? ''), ...(typeof at[1] === 'number' ? { index: at[1] } : {}), path, error,
-  }));
+  const items = reading.readable ? readDocument(text, format, {}).value as Readonly<Record<string, unknown>> : {};
+  // References that lead nowhere are warnings to the file, because the other half may come; here all is said.
+  const missing = reading.warnings.filter(({ at }) => typeof at[1] === 'number');
+  return [...reading.problems, ...missing].map(({ at, path, text: error }) => {
+    const [kind = '', index] = at;
+    const id = typeof index === 'number' ? idOf(kind as Kind, (items[kind] as readonly unknown[])[index]) : '';
+    return {
+      resource_type: String(kind), ...(id === '' ? {} : { resource_id: id }), ...(typeof index === 'number' ? { index } : {}), path, error,
+    };
+  });
+}
+
+function idOf(kind: Kind, item: unknown): string {
+  if (typeof item !== 'object' || item === null) return '';
+  const { id, username } = item as Value;
+  return idText(kind === 'consumers' ? username ?? id : id).slice(0, 128);
 }
 
 function rowOf(name: string): ResourceRow {

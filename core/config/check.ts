@@ -89,6 +89,7 @@ export function checkReferences(kind: Kind, id: string, value: Value, references
     ...missingByPlugin(kind, id, value, references),
     ...(kind === 'stream_routes' ? wrongSuperior(id, value, references) : []),
     ...(kind === 'credentials' ? missingConsumer(id, references) : []),
+    ...(kind === 'global_rules' ? inOtherRules(id, value, references) : []),
   ];
 }
 
@@ -134,11 +135,6 @@ const rules: Record<Kind, (id: string, value: Value, references: References) => 
   global_rules: (id, rule, references) => [
     ...wrongPlugins('global_rules', id, rule, references),
     ...checkReferences('global_rules', id, rule, references),
-    ...Object.keys(objectOf(rule['plugins'])).flatMap((name) => {
-      const other = references.globalRuleOf?.(name, id);
-      return other === undefined ? [] : [problem(['plugins', name], 'a plugin of one global rule', show(name),
-        `plugin '${name}' already exists in global rule with id '${other}'`)];
-    }),
   ],
   plugin_configs: (id, shared, references) => [
     ...wrongPlugins('plugin_configs', id, shared, references), ...checkReferences('plugin_configs', id, shared, references),
@@ -229,6 +225,14 @@ function missingByPlugin(kind: Kind, id: string, value: Value, references: Refer
     (plugin !== null || to === 'secrets') && references.resource?.(to, name) === undefined,
   ).map(({ kind: to, id: name, at }) => problem(at, `the id of one of ${to}`, show(name),
     `failed to fetch ${kinds[to].singular} info by ${kinds[to].singular} id [${cut(name)}], response code: 404`));
+}
+
+function inOtherRules(id: string, rule: Value, references: References): Problem[] {
+  return Object.keys(objectOf(rule['plugins'])).flatMap((name) => {
+    const other = references.globalRuleOf?.(name, id);
+    return other === undefined ? [] : [problem(['plugins', name], 'a plugin of one global rule', show(name),
+      `plugin '${name}' already exists in global rule with id '${other}'`)];
+  });
 }
 
 function missingConsumer(id: string, references: References): Problem[] {

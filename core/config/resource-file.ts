@@ -214,6 +214,8 @@ class Reading {
       ...withoutResources(references),
       resource: (kind, id) => config.resources[kind].get(id)?.value ?? references.resource?.(kind, id),
       refers: (plugin, conf) => references.refers?.(plugin, conf) ?? [],
+      globalRuleOf: (plugin, except) => [...config.resources.global_rules.values()].find(
+        ({ id, value }) => id !== except && Object.hasOwn(value['plugins'] as Value, plugin))?.id,
     };
     for (const kind of kindNames) {
       for (const { at, id, value } of this.#listed[kind]) {

@@ -227,6 +227,17 @@ test('AA-25 ST-11 ST-12 a whole configuration is validated with all its errors, 
     'upstreams[1] found duplicate id u in upstreams', 'upstreams[2] ', 'stream_routes[0] unknown property "what"',
     'consumers[1] found duplicate username jack in consumers',
   ]) expect(listed).toContain(text);
+  const rule = (id: string): object => ({ id, plugins: { 'limit-count': { count: 1, time_window: 1 } } });
+  const more = await validate({
+    stream_routes: [{ id: 'r', upstream_id: 'nowhere', plugins: { 'limit-cuont': {} } }, { id: 's', upstream_id: 'nowhere', server_port: 0 }],
+    global_rules: [rule('a'), rule('b')], credentials: [{ id: 'nobody/1', plugins: {} }],
+  });
+  expect(more.body.errors.map(({ resource_type: kind, resource_id: id, index, error }: any) => `${kind}[${index}] ${id}: ${error}`)).toEqual([
+    'stream_routes[0] r: unknown plugin [limit-cuont], did you mean "limit-count"?', 'stream_routes[1] s: expected 1..65535, got 0',
+    'credentials[0] nobody/1: consumer nobody not found',
+    "global_rules[0] a: plugin 'limit-count' already exists in global rule with id 'b'",
+    "global_rules[1] b: plugin 'limit-count' already exists in global rule with id 'a'",
+  ]);
   expect((await ask('GET', '/consumers')).body.total).toBe(0);
 });
 
