@@ -4,6 +4,7 @@ import { existsSync, readdirSync, statSync } from 'node:fs';
 import { registerHooks } from 'node:module';
 import { basename, dirname, extname, join, sep } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { moduleError } from './module-error.ts';
 import { formatBySyntax } from './module-format.ts';
 import { provideSources, recordSources, type Source, type Sources } from './module-sources.ts';
 import type { ModuleStatus } from './plane.ts';
@@ -128,7 +129,7 @@ export class Loader {
       this.#keep({ kind, file, generation, sources: loading.sources });
       return null;
     } catch (cause) {
-      const error = cause instanceof Error ? cause.message : String(cause);
+      const error = moduleError(cause, file, inPackage);
       this.#status.set(file, {
         kind, name: before?.name ?? basename(file, extname(file)), file, generation: before?.generation ?? 0, error,
       });

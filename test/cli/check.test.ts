@@ -62,6 +62,21 @@ test('a plugin file that cannot be loaded is a mistake', async () => {
   expect(err).toMatch(/plugins\/broken\.ts: priority: expected number, got nothing\n$/);
 });
 
+test('a plugin file that throws or cannot be parsed is told with its line', async () => {
+  using place = new Place();
+  place.write('plugins/a-throws.ts', '\n\nthrow new Error("boom");\n');
+  place.write('plugins/b-enum.ts', 'const x = 1;\nenum Kind { A }\nexport default x;\n');
+  place.write('plugins/c-imports.ts', "import table from './c-imports/table.ts';\nexport default table;\n");
+  place.write('plugins/c-imports/table.ts', '\nexport default undefined.x;\n');
+  place.write('millrace.yaml', 'plugins: [plugins]\n');
+  const { code, err } = await place.run('check');
+  expect([code, err.trim().split('\n').map((line) => line.slice(line.indexOf('/plugins/') + 9))]).toEqual([1, [
+    'a-throws.ts: line 3: boom',
+    'b-enum.ts: line 2: TypeScript enum is not supported in strip-only mode',
+    expect.stringMatching(/^c-imports\.ts: table\.ts, line 2: Cannot read properties of undefined/),
+  ]]);
+});
+
 test('certificates, protocols and folders of the settings are looked for', async () => {
   using place = new Place();
   place.write('no.pem', 'no certificate');
