@@ -204,7 +204,11 @@ function register(
   container.register(REGISTRY, { useFactory: instanceCachingFactory(() => new Registry()) });
   container.register(LOADER, { useFactory: instanceCachingFactory((c) => new Loader(c.resolve(REGISTRY))) });
   container.register(STORE, {
-    useFactory: instanceCachingFactory(() => SqliteStore.open({ path: settings.store.path, maxBytes: settings.store.max_bytes })),
+    useFactory: instanceCachingFactory(() => {
+      const store = SqliteStore.open({ path: settings.store.path, maxBytes: settings.store.max_bytes });
+      if (store.readOnly) log.warn({ code: 'STORE_FAILED' }, `${settings.store.path}: the configuration store is read-only; what it has is served, writes are refused`);
+      return store;
+    }),
   });
   container.register(PLANE, {
     useFactory: instanceCachingFactory((c): RunningPlane => {

@@ -5,7 +5,9 @@ import type { Config, Store } from './source.ts';
 
 /** Of Node's timers, in ms. */
 const longestWait = 2 ** 31 - 1;
+/** After a failure, in ms; twice as long after each further one. */
 const retryAfter = 1000;
+const longestRetry = 60_000;
 
 export class Expiry {
   readonly #store: Store;
@@ -13,6 +15,7 @@ export class Expiry {
   readonly #stop: () => void;
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
+  #failures = 0;
 
   constructor(store: Store, log: Logger) {
     this.#store = store;
@@ -48,10 +51,11 @@ export class Expiry {
         { kind, id, value: null, revision: modifiedIndex })));
       if (done.outcome === 'conflict') return this.#again(retryAfter);
       for (const { kind, id } of over) this.#log.info({ kind, id, revision: done.revision }, 'its time to live is over');
+      this.#failures = 0;
       if (over.length === 0) this.#wait(this.#store.config);
     } catch (error) {
       this.#log.error({ code: 'STORE_FAILED', err: error }, 'resources whose time is over could not be taken away');
-      if (!this.#closed) this.#again(retryAfter);
+      if (!this.#closed) this.#again(Math.min(longestRetry, retryAfter * 2 ** this.#failures++));
     }
   }
 }

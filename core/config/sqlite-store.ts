@@ -5,6 +5,7 @@ import { dirname } from 'node:path';
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { ProxyError } from '../errors.ts';
 import { keptRecords, type AuditPage, type AuditRecord, type KeptRecord } from './audit.ts';
+import { readableCopy, removeCopy } from './readable-copy.ts';
 import { isKind, type Kind, type Resource, type Value } from './resource.ts';
 import { emptyResources, frozenResource, type Config, type History, type HistoryPage, type Version } from './source.ts';
 import { LocalStore, unixTime, type Change, type UnixTime } from './store.ts';
@@ -69,33 +70,43 @@ export class SqliteStore extends LocalStore {
   readonly #db: DatabaseSync;
   readonly #kept: number;
   readonly #statements: Statements;
+  /** Where the file was copied to, because it may only be read; null: it is written. */
+  readonly #copy: string | null;
   #open = true;
 
-  private constructor(db: DatabaseSync, config: Config, options: SqliteStoreOptions) {
+  private constructor(db: DatabaseSync, config: Config, options: SqliteStoreOptions, copy: string | null) {
     super(config, options.time ?? unixTime);
     this.#db = db;
     this.#kept = options.keptVersions ?? 1000;
     this.#statements = prepare(db);
+    this.#copy = copy;
   }
 
   /**
-   * Opens or creates the file. Throws STORE_FAILED with the path when it is unusable or in use by another
-   * process.
+   * Opens or creates the file. One that may only be read is served, and every write refused. Throws STORE_FAILED with
+   * the path when it is unusable or in use by another process.
    */
   static open(options: SqliteStoreOptions): SqliteStore {
+    let copy: string | null = null;
     try {
-      createPrivately(options.path);
-      const db = new DatabaseSync(options.path, { timeout: 2000 });
+      copy = readableCopy(options.path);
+      if (copy === null) createPrivately(options.path);
+      const db = new DatabaseSync(copy ?? options.path, { timeout: 2000 });
       try {
         configure(db, options.maxBytes ?? 1024 ** 3);
-        return new SqliteStore(db, readConfig(db), options);
+        return new SqliteStore(db, readConfig(db), options, copy);
       } catch (error) {
         db.close();
         throw error;
       }
     } catch (error) {
+      if (copy !== null) removeCopy(copy);
       throw failure(error, `${options.path}: `);
     }
+  }
+
+  get readOnly(): boolean {
+    return this.#copy !== null;
   }
 
   protected persist(revision: number, changes: readonly Change[], record: AuditRecord | undefined): void {
@@ -127,6 +138,7 @@ export class SqliteStore extends LocalStore {
 
   #transaction(work: () => void): void {
     if (!this.#open) throw new ProxyError('STORE_FAILED', 'the configuration store is closed');
+    if (this.readOnly) throw new ProxyError('STORE_FAILED', 'the configuration store failed: it is read-only');
     try {
       this.#db.exec('BEGIN IMMEDIATE');
       work();
@@ -177,6 +189,7 @@ export class SqliteStore extends LocalStore {
     if (!this.#open) return;
     this.#open = false;
     this.#db.close();
+    if (this.#copy !== null) removeCopy(this.#copy);
   }
 }
 

@@ -95,7 +95,7 @@ test('a write that the system refuses is STORE_FAILED, and everything acknowledg
   const store = SqliteStore.open({ path });
   expect(store.config.revision).toBe(acknowledged.length);
   expect(Number(failed?.[2])).toBe(acknowledged.length);
-  expectAll(store, acknowledged.length - 1);
+  await expectAll(store, acknowledged.length - 1);
   await store.close();
 });
 
@@ -130,7 +130,7 @@ test('after kill -9 at any moment the store opens and holds every acknowledged w
     // One write may have been durable and its acknowledgement lost with the process.
     const revision = store.config.revision;
     expect([last + 1, last + 2]).toContain(revision);
-    expectAll(store, revision - 1);
+    await expectAll(store, revision - 1);
     next = revision;
     await store.close();
   }
@@ -138,10 +138,15 @@ test('after kill -9 at any moment the store opens and holds every acknowledged w
 });
 
 /** The store holds exactly what the writer's first writes 0…last left. */
-function expectAll(store: SqliteStore, last: number): void {
+async function expectAll(store: SqliteStore, last: number): Promise<void> {
   for (let n = Math.max(0, last - 19); n <= last; n++) {
     expect(store.get('upstreams', `u${n % 20}`)?.value).toEqual({ n, filler: 'x'.repeat(n % 3000) });
   }
+  // Never a part of one change: all of the last one, and its record.
+  if (last < 0) return;
+  expect(store.get('services', 'last')).toMatchObject({ value: { n: last }, expiresAt: 4_000_000_000 + last });
+  expect(store.list('stream_routes').map(({ id }) => id)).toEqual([`r${last}`]);
+  expect(await store.audit.list({ limit: 1 })).toMatchObject([{ id: `a${last}`, revision: last + 1 }]);
 }
 
 async function output(child: ReturnType<typeof spawn>): Promise<string> {
