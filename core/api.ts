@@ -9,6 +9,8 @@ export { compileTemplate, findVariable, isWellFormedVariable } from './variables
 export type { Variable } from './variables.ts';
 export { checkUpstream } from './config/check.ts';
 export { upstreamSchema } from './config/schemas/upstream.ts';
+export { compileGlob } from './glob.ts';
+export type { Glob } from './glob.ts';
 export { onReopen } from './reopen.ts';
 export type { Reply, Request } from './request.ts';
 export type { Session } from './session.ts';

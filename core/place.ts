@@ -25,6 +25,7 @@ export interface PlaceRoute {
   readonly protocol: Protocol;
   metadata(plugin: string): Conf;
   readonly open: OpenUpstream;
+  provide(name: string, read: (request: Request) => string): void;
 }
 
 export interface PlaceBuilderOptions {
@@ -157,6 +158,11 @@ export class PlaceBuilder {
       windows: engine.windows,
       occupancy: engine.occupancy,
       upstream: (name, upstream) => route.open(plugin.name, name, upstream),
+      provide: (name, read) => route.provide(name, read),
+      reply(value) {
+        if (protocol.reply === undefined) throw new ProxyError('CONFIG_INVALID', `protocol ${protocol.name} has no replies that can be configured`);
+        return protocol.reply(value);
+      },
       client(protocolName, upstream): Client {
         const found = registry.protocols.get(protocolName)?.value;
         if (found?.client === undefined) throw new ProxyError('CONFIG_INVALID', `protocol ${protocolName} has no client`);

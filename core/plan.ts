@@ -46,6 +46,8 @@ export interface PlanOptions {
   readonly backend: Backend;
   /** Backends of the upstreams that plugins may choose for a session, by name. */
   readonly others?: ReadonlyMap<string, Backend>;
+  /** Variables that places provide. */
+  readonly variables?: ReadonlyMap<string, (request: Request) => string>;
   readonly metrics: RouteMetrics;
   /** Longest time in ms that a request hook may wait when its plugin declares nothing. */
   readonly requestTimeout: number;
@@ -65,6 +67,7 @@ export class Plan {
   /** No hook keeps a request that nobody wants, and somebody is asked who wants it. */
   readonly transient: boolean;
   readonly #others: ReadonlyMap<string, Backend> | undefined;
+  readonly #variables: ReadonlyMap<string, (request: Request) => string> | undefined;
   #underWay = 0;
   #retired = false;
   readonly #closed = Promise.withResolvers<void>();
@@ -75,6 +78,7 @@ export class Plan {
     this.places = places;
     this.backend = options.backend;
     this.#others = options.others;
+    this.#variables = options.variables;
     this.metrics = options.metrics;
     this.connect = places.filter((place) => place.hooks.connect !== undefined);
     this.request = filled(places.filter((place) => place.hooks.request !== undefined).map((place) => ({
@@ -89,12 +93,18 @@ export class Plan {
     this.observers = filled(observers);
     this.response = filled(observers.filter((each) => each.response !== null));
     this.log = filled(observers.filter((each) => each.log !== null));
-    this.transient = places.every(letsGo);
+    // What a variable says of a request is remembered with its object.
+    this.transient = places.every(letsGo) && (this.#variables?.size ?? 0) === 0;
   }
 
   /** Where a session's requests go: what a plugin chose for it, as long as there is such an upstream. */
   backendOf({ upstreamName }: Session): Backend {
     return upstreamName === null ? this.backend : (this.#others?.get(upstreamName) ?? this.backend);
+  }
+
+  /** A variable that one of its places provides. */
+  variable(name: string, request: Request): string | undefined {
+    return this.#variables?.get(name)?.(request);
   }
 
   /** A request begins to be handled by this plan's hooks. */

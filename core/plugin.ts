@@ -1,7 +1,7 @@
 // What a plugin is. A plugin file exports one by default; nothing else in it is looked at.
 import type { JsonSchema } from './schema.ts';
 import type { Logger } from './log.ts';
-import type { Request } from './request.ts';
+import type { Reply, Request } from './request.ts';
 import type { Session } from './session.ts';
 
 export interface Plugin<Conf = any> {
@@ -84,6 +84,13 @@ export interface PluginContext {
    * connection goes on with what has the same `name` then; with the route's own where nothing has.
    */
   upstream(name: string, upstream: string | object): UpstreamChoice;
+  /**
+   * A variable of the route's requests, for formats, filters and keys: asked only where one reads it. `read` may remember
+   * what it said by the request.
+   */
+  provide(name: string, read: (request: Request) => string): void;
+  /** An answer in the route's protocol, of a JSON value: `request.settle(answer(request.session))`. Throws where it has none. */
+  reply(value: unknown): (session: Session) => Reply;
   /** Requests of the plugin's own, through links of Millrace's. `upstream` as in a route's `upstream`. */
   client(protocol: string, upstream: unknown): Client;
 }

@@ -2,7 +2,7 @@
 // one by default; `millrace new protocol` writes a first one.
 import type { Connection } from './connection.ts';
 import type { Engine } from './engine.ts';
-import type { Request } from './request.ts';
+import type { Reply, Request } from './request.ts';
 import type { Route } from './route.ts';
 import type { JsonSchema } from './schema.ts';
 import type { Session } from './session.ts';
@@ -22,6 +22,11 @@ export interface Protocol<Conf = any> {
   places?(conf: Conf): readonly ProtocolPlace[];
   /** An embedded server to try things with: what an upstream of `type: memory` is. */
   embedded?(): EmbeddedServer;
+  /**
+   * A reply as configuration writes it (JSON), for plugins that answer by themselves. Compiled once; throws a ProxyError
+   * where the protocol has no such value.
+   */
+  reply?(value: unknown): (session: Session) => Reply;
   /** Requests of our own: plugins that keep counters in a server. */
   client?(upstream: Upstream, engine: Engine): Client;
 }

@@ -13,6 +13,7 @@ import { Plan, type Place } from './plan.ts';
 import type { Rejection } from './plane.ts';
 import type { Backend, Protocol } from './protocol.ts';
 import type { Registry } from './registry.ts';
+import type { Request } from './request.ts';
 import { RouteMetrics } from './route-metrics.ts';
 import type { Route } from './route.ts';
 import { Router } from './router.ts';
@@ -318,14 +319,17 @@ export class Routes {
         others.set(key, make(open(this.#located(this.#chosen(chosen), name), `${id} ${key}`)));
         return { name: key };
       };
+      const variables = new Map<string, (request: Request) => string>();
+      const provide = (variable: string, read: (request: Request) => string): void => void variables.set(variable, read);
       const metadata = (plugin: string): Readonly<Record<string, unknown>> =>
         this.#config!.resources.plugin_metadata.get(plugin)?.value ?? {};
-      const places = this.#places.build({ id, protocol, metadata, open: openOther }, value, this.#globals, conf);
+      const places = this.#places.build({ id, protocol, metadata, open: openOther, provide }, value, this.#globals, conf);
       const plan = new Plan({
         routeId: id,
         places,
         backend: closing(backend, opened),
         others,
+        variables,
         metrics: new RouteMetrics(engine.metrics, id, name),
         requestTimeout: engine.limits.requestTimeout,
       });

@@ -44,7 +44,8 @@ export function findVariable(name: string, options: VariableOptions = {}): Varia
   if (name === 'keys') return early((request) => readKeys(request, limit).join(','));
   const common = Object.hasOwn(commonVariables, name) ? commonVariables[name] : undefined;
   return common ?? {
-    read: (request) => request.variable(name) ?? request.session.variable(name) ?? '',
+    // A connection that is read like a request has no plan.
+    read: (request) => request.variable(name) ?? request.session.variable(name) ?? request.plan?.variable(name, request) ?? '',
     afterAnswer: name.startsWith('reply_'),
   };
 }

@@ -2,12 +2,12 @@
 import { createHash } from 'node:crypto';
 import { ProxyError } from '../core/errors.ts';
 import { compileExpression } from '../core/expression.ts';
+import { compileGlob, type Glob } from '../core/glob.ts';
 import { definePlugin, type PluginContext, type WindowTable } from '../core/plugin.ts';
 import type { Request } from '../core/request.ts';
 import type { JsonSchema } from '../core/schema.ts';
 import { compileTemplate } from '../core/variables.ts';
 import { makeDice } from './fault-injection/dice.ts';
-import { compileGlob, type Glob } from './fault-injection/glob.ts';
 
 interface Chance {
   readonly percentage?: number;

@@ -6,6 +6,7 @@
 import { defineProtocol } from '../../core/protocol.ts';
 import { RedisBackend, type RedisConf } from './backend.ts';
 import { redisClient } from './client.ts';
+import { configuredReply } from './configured-reply.ts';
 import { faultSchema, faultPlaces } from './faults.ts';
 import { MemoryRedis } from './memory/server.ts';
 import { errorLine } from './resp/encode.ts';
@@ -39,5 +40,6 @@ export default defineProtocol<RedisConf>({
   backend: (options) => new RedisBackend(options),
   places: (conf) => faultPlaces(conf),
   embedded: () => new MemoryRedis(),
+  reply: (value) => configuredReply(value),
   client: (upstream, engine) => redisClient(upstream, engine),
 });

@@ -40,7 +40,7 @@ test('every metric is on the page with its type and labels, and no other', async
   await proxy.put('/apisix/admin/stream_routes/2', {
     remote_addr: '10.0.0.1', upstream, protocol: { name: 'redis' },
     plugins: {
-      'ip-restriction': { whitelist: ['10.0.0.1'] }, 'limit-conn': { conn: 1, burst: 0, default_conn_delay: 1, key: 'remote_addr' },
+      'ip-restriction': { whitelist: ['10.0.0.1'] }, 'mocking': { rules: [{ error: 'x' }] }, 'limit-conn': { conn: 1, burst: 0, default_conn_delay: 1, key: 'remote_addr' },
       logger: { file: { path: join(proxy.folder, 'log') } },
     },
   });

@@ -34,6 +34,10 @@ test.each(['ip-restriction', 'limit-conn', 'file-logger', 'http-logger', 'tcp-lo
   expect(await follow(name)).toBe(1);
 });
 
+test.each(['mocking', 'request-id'])('%s: what the page says can be pasted and seen', async (name) => {
+  expect(await follow(name)).toBe(1);
+});
+
 test('traffic-split: what the page says can be pasted and seen', async () => {
   await using redis = await startRedis();
   expect(await follow('traffic-split', { 6390: redis.port })).toBe(1);

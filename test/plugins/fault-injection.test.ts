@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import plugin from '../../plugins/fault-injection.ts';
-import { compileGlob } from '../../plugins/fault-injection/glob.ts';
+import { compileGlob } from '../../core/glob.ts';
 import type { Hooks } from '../../core/plugin.ts';
 import { cpuTime } from '../support/cpu-time.ts';
 import { LineRequest, lineSession } from '../support/line-request.ts';

@@ -1,6 +1,7 @@
 // What a plugin is set up with, for tests of hooks without a proxy around them.
 import { silentLogger, type Logger } from '../../core/log.ts';
 import type { Client, Hooks, Plugin, PluginContext } from '../../core/plugin.ts';
+import type { Request } from '../../core/request.ts';
 import { compileSchema } from '../../core/schema.ts';
 import { compileVariable } from '../../core/variables.ts';
 import { SharedOccupancy } from '../../core/occupancy.ts';
@@ -9,6 +10,8 @@ import { SharedWindows } from '../../core/windows.ts';
 export interface TestContext extends PluginContext {
   /** What was counted and set, by name. */
   readonly counted: Record<string, number>;
+  /** Variables that the plugin provides. */
+  readonly provided: Record<string, (request: Request) => string>;
   /** Moves `now` on. */
   advance(milliseconds: number): void;
 }
@@ -24,6 +27,7 @@ export interface TestContextOptions {
 export function testContext(options: TestContextOptions = {}): TestContext {
   let time = 10_000;
   const counted: Record<string, number> = {};
+  const provided: TestContext['provided'] = {};
   return {
     plugin: 'test', routeId: options.routeId ?? '1', protocol: 'line', log: options.log ?? silentLogger,
     now: () => time,
@@ -39,6 +43,9 @@ export function testContext(options: TestContextOptions = {}): TestContext {
     windows: options.windows ?? new SharedWindows(SharedWindows.allocate(), { origin: 0 }),
     occupancy: new SharedOccupancy(SharedOccupancy.allocate(1, 64), 0),
     upstream: (name) => ({ name }),
+    provide: (name, read) => { provided[name] = read; },
+    provided,
+    reply: () => { throw new Error('no replies in this test'); },
     client: options.client ?? (() => { throw new Error('no client in this test'); }),
   };
 }
