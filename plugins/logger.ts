@@ -116,7 +116,12 @@ export default definePlugin<Conf>({
   check(conf) {
     const names = Object.keys(sinkProperties);
     const none = !names.some((name) => Object.hasOwn(conf, name));
-    return [...(none ? [`expected one of ${names.join(', ')}, got none`] : []), ...checkLogging(conf)];
+    const wrongTls = conf.syslog?.tls === true && conf.syslog.sock_type === 'udp';
+    return [
+      ...(none ? [`expected one of ${names.join(', ')}, got none`] : []),
+      ...(wrongTls ? ['syslog.tls: expected only with sock_type tcp, got sock_type udp'] : []),
+      ...checkLogging(conf),
+    ];
   },
   setup(conf, context) {
     return logPlace({

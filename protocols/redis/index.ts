@@ -9,6 +9,7 @@ import { redisClient } from './client.ts';
 import { configuredReply } from './configured-reply.ts';
 import { faultSchema, faultPlaces } from './faults.ts';
 import { MemoryRedis } from './memory/server.ts';
+import { neverAllowed } from './refusal.ts';
 import { errorLine } from './resp/encode.ts';
 import { RedisSession } from './session.ts';
 
@@ -33,6 +34,7 @@ export default defineProtocol<RedisConf>({
       faults: faultSchema,
     },
   },
+  check: ({ allow_commands: names }) => neverAllowed(names ?? []),
   door: {
     open: (connection, route, engine) => new RedisSession(connection, route, engine),
     refuse: (text) => errorLine(`ERR ${text}`),

@@ -21,6 +21,14 @@ export function refusal(request: RedisRequest, backend: RedisBackend): ProxyErro
   }
 }
 
+/** What a route cannot allow, in `protocol.conf.allow_commands`. */
+export function neverAllowed(names: readonly string[]): string[] {
+  return names.flatMap((name, index) => {
+    if (table.commandNamed(name.toLowerCase().replace(' ', '|')).treatment !== 'replication') return [];
+    return [`allow_commands[${index}]: expected a command that a proxy can pass on, got ${JSON.stringify(name)}`];
+  });
+}
+
 function refused(text: string): ProxyError {
   return new ProxyError('COMMAND_REFUSED', text);
 }

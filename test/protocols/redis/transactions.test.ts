@@ -222,6 +222,17 @@ describe('commands that would harm others', () => {
     expect(text(await client.command('SYNC'))).toMatch(/never passed on/);
   });
 
+  test('a route that would allow replication is refused when it is written', async () => {
+    await using proxy = await startProxy();
+    const answer = await proxy.call('PUT', '/apisix/admin/stream_routes/2', {
+      upstream: { type: 'memory' }, protocol: { name: 'redis', conf: { allow_commands: ['debug', 'SYNC', 'cluster syncslots'] } },
+    });
+    expect([answer.status, answer.body.errors.map((each: { message: string }) => each.message)]).toEqual([400, [
+      'protocol.conf.allow_commands[1]: expected a command that a proxy can pass on, got "SYNC"',
+      'protocol.conf.allow_commands[2]: expected a command that a proxy can pass on, got "cluster syncslots"',
+    ]]);
+  });
+
   test('a dedicated route allows all but replication', async () => {
     const client = await proxies.dedicated.connect();
     expect(await client.command('DEBUG', 'SLEEP', '0')).toBe('OK');
