@@ -2,6 +2,7 @@
 import { renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { bestTimes } from '../support/best-time.ts';
 import { startMillrace, type MillraceProcess, type ProcessOptions } from '../support/millrace-process.ts';
 import { RespError } from '../support/resp.ts';
 import { sleep } from '../support/sleep.ts';
@@ -38,17 +39,21 @@ describe('a change of the file', () => {
     await using millrace = await start(file(route('1', 'v0')));
     const open = await millrace.connect();
     expect(await ping(millrace)).toBe('v0');
-    const times: number[] = [];
-    for (let i = 1; i <= 3; i++) {
-      millrace.write('resources.yaml', file(route('1', `in place ${i}`)));
-      times.push(await until(millrace, `in place ${i}`));
-      millrace.write('new.yaml', file(route('1', `renamed ${i}`)));
+    let last = 0;
+    // Of each way the best: the machine may be busy, the mechanism must not be slow.
+    const times = await bestTimes(1000, async () => {
+      const n = ++last;
+      millrace.write('resources.yaml', file(route('1', `in place ${n}`)));
+      const inPlace = await until(millrace, `in place ${n}`);
+      millrace.write('new.yaml', file(route('1', `renamed ${n}`)));
       renameSync(join(millrace.folder, 'new.yaml'), join(millrace.folder, 'resources.yaml'));
-      times.push(await until(millrace, `renamed ${i}`));
-    }
-    // The best: the machine may be busy, the mechanism must not be slow.
-    expect(Math.min(...times)).toBeLessThan(1000);
-    expect(await open.command('PING')).toEqual(new RespError('ERR renamed 3'));
+      const renamed = await until(millrace, `renamed ${n}`);
+      // Again, on what the first round left behind.
+      millrace.write('resources.yaml', file(route('1', `again ${n}`)));
+      return [inPlace, renamed, await until(millrace, `again ${n}`)];
+    });
+    expect(Math.max(...times)).toBeLessThan(1000);
+    expect(await open.command('PING')).toEqual(new RespError(`ERR again ${last}`));
   });
 
   test('half a file changes nothing until the rest has come', async () => {

@@ -1,6 +1,7 @@
 // Plugins and protocols of one's own, from a folder: what is saved is live, what is broken changes nothing.
 import { rmSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
+import { bestTimes } from '../support/best-time.ts';
 import { startMillrace, type MillraceProcess } from '../support/millrace-process.ts';
 import type { RespClient } from '../support/resp-client.ts';
 import { RespError } from '../support/resp.ts';
@@ -89,21 +90,26 @@ describe.each([1, 2])('with %i workers', (workers) => {
       }
     });
     const reloads = (): number => millrace.records().filter(({ code }) => code === 'MODULE_RELOADED').length;
-    const times: number[] = [];
-    for (let version = 1; version <= 5; version++) {
-      millrace.write('plugins/answering.ts', answering(`v${version}`));
-      times.push(await until(client!, `v${version}`));
-      // Live is not yet reported, and with two workers not yet everywhere.
-      await expect.poll(reloads).toBe(version);
-    }
+    let version = 0;
+    // Of each of five the best: the machine may be busy, the mechanism must not be slow.
+    const best = await bestTimes(1000, async () => {
+      const times: number[] = [];
+      for (const last = version + 5; version < last;) {
+        version++;
+        millrace.write('plugins/answering.ts', answering(`v${version}`));
+        times.push(await until(client!, `v${version}`));
+        // Live is not yet reported, and with two workers not yet everywhere.
+        await expect.poll(reloads).toBe(version);
+      }
+      return times;
+    });
     running = false;
     await Promise.all(load);
     expect(done).toBeGreaterThan(100);
-    // The best of five: the machine may be busy, the mechanism must not be slow.
-    expect(Math.min(...times)).toBeLessThan(1000);
-    expect(reloads()).toBe(5);
+    expect(Math.max(...best)).toBeLessThan(1000);
+    expect(reloads()).toBe(version);
     const [module] = (await modules(millrace)).filter(({ name }) => name === 'answering');
-    expect(module).toMatchObject({ generation: 6, error: null });
+    expect(module).toMatchObject({ generation: version + 1, error: null });
   });
 
   test('a broken file keeps the old code and shows in log, metric and status; the repaired one is live', async () => {
@@ -119,7 +125,8 @@ describe.each([1, 2])('with %i workers', (workers) => {
       const status = (await modules(millrace)).find(({ name }) => name === 'answering')!;
       expect(status.error).toBeTruthy();
       expect(status.file).toMatch(/plugins\/answering\.ts$/);
-      expect(millrace.records().filter(({ code }) => code === 'MODULE_FAILED')).toHaveLength(i + 1);
+      // Its line comes by another way than the metric.
+      await expect.poll(() => millrace.records().filter(({ code }) => code === 'MODULE_FAILED')).toHaveLength(i + 1);
     }
     millrace.write('plugins/answering.ts', answering('repaired'));
     await until(client, 'repaired');

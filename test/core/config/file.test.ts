@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { FileSource, type ConfigEvent } from '../../../core/config/file.ts';
 import type { Config } from '../../../core/config/source.ts';
-import { bestTime } from '../../support/best-time.ts';
+import { bestTimes } from '../../support/best-time.ts';
 import { knownThings } from './references.ts';
 
 let parent = '';
@@ -19,15 +19,15 @@ beforeEach(() => {
   path = join(folder, 'resources.yaml');
   events = [];
 });
-/** What is promised is a second; see `bestTime`. Each attempt has a folder of its own. */
-async function liveWithinASecond(saving: () => Promise<number>): Promise<void> {
-  expect(await bestTime(1000, async () => {
+/** What is promised is a second for each saving; see `bestTimes`. Each attempt has a folder of its own. */
+async function liveWithinASecond(savings: () => Promise<number[]>): Promise<void> {
+  expect(Math.max(...await bestTimes(1000, async () => {
     await source?.close();
     folder = mkdtempSync(join(parent, 'attempt-'));
     path = join(folder, 'resources.yaml');
     events = [];
-    return saving();
-  })).toBeLessThan(1000);
+    return savings();
+  }))).toBeLessThan(1000);
 }
 
 afterEach(async () => {
@@ -57,7 +57,7 @@ async function until(condition: () => boolean): Promise<number> {
   return performance.now() - started;
 }
 
-test('a file is read at the start and each saving of it is live within a second', async () => {
+test('a file is read at the start and each saving of it is live within a second', () => liveWithinASecond(async () => {
   writeFileSync(path, text(1));
   const file = await start();
   expect(retries(file.config)).toBe(1);
@@ -67,17 +67,16 @@ test('a file is read at the start and each saving of it is live within a second'
     times.push(await until(() => retries(file.config) === n));
     await sleep(n * 40);
   }
-  // Every one is seen. The best: the machine may be busy, the mechanism must not be slow.
-  expect(Math.min(...times)).toBeLessThan(1000);
   expect(events.filter(({ code }) => code === 'CONFIG_RELOADED')).toHaveLength(5);
-});
+  return times;
+}));
 
 test('a file that comes later is found', () => liveWithinASecond(async () => {
   const file = await start();
   expect(events).toMatchObject([{ code: 'CONFIG_UNREADABLE', level: 'error',
     text: expect.stringContaining(path) }]);
   writeFileSync(path, text(1));
-  return until(() => retries(file.config) === 1);
+  return [await until(() => retries(file.config) === 1)];
 }));
 
 test('a file in a folder that comes later is found', () => liveWithinASecond(async () => {
@@ -86,10 +85,10 @@ test('a file in a folder that comes later is found', () => liveWithinASecond(asy
   expect(events).toMatchObject([{ code: 'CONFIG_UNREADABLE', text: expect.stringContaining(late) }]);
   mkdirSync(join(folder, 'late'));
   writeFileSync(late, text(1));
-  return until(() => retries(file.config) === 1);
+  return [await until(() => retries(file.config) === 1)];
 }));
 
-test('renaming a new file over the old one is seen, again and again', async () => {
+test('renaming a new file over the old one is seen, again and again', () => liveWithinASecond(async () => {
   writeFileSync(path, text(1));
   const file = await start();
   const times: number[] = [];
@@ -98,8 +97,9 @@ test('renaming a new file over the old one is seen, again and again', async () =
     renameSync(`${path}.tmp`, path);
     times.push(await until(() => retries(file.config) === n));
   }
-  expect(Math.min(...times)).toBeLessThan(1000);
-});
+  expect(events.filter(({ code }) => code === 'CONFIG_RELOADED')).toHaveLength(5);
+  return times;
+}));
 
 test('deleting keeps the last good configuration, creating it again is seen', () => liveWithinASecond(async () => {
   writeFileSync(path, text(1));
@@ -111,10 +111,10 @@ test('deleting keeps the last good configuration, creating it again is seen', ()
   expect(file.config).toBe(config);
   expect(events.filter(({ code }) => code === 'CONFIG_UNREADABLE')).toHaveLength(1);
   writeFileSync(path, text(2));
-  return until(() => retries(file.config) === 2);
+  return [await until(() => retries(file.config) === 2)];
 }));
 
-test('a ConfigMap\'s swap of symbolic links is seen, again and again', async () => {
+test('a ConfigMap\'s swap of symbolic links is seen, again and again', () => liveWithinASecond(async () => {
   const version = (name: string, n: number): void => {
     mkdirSync(join(folder, name));
     writeFileSync(join(folder, name, 'resources.yaml'), text(n));
@@ -131,8 +131,8 @@ test('a ConfigMap\'s swap of symbolic links is seen, again and again', async () 
     rmSync(join(folder, `..v${n - 1}`), { recursive: true });
     times.push(await until(() => retries(file.config) === n));
   }
-  expect(Math.min(...times)).toBeLessThan(1000);
-});
+  return times;
+}));
 
 test('half a file changes nothing and is one line in the log', async () => {
   writeFileSync(path, `${text(1)}#END\n`);
@@ -182,7 +182,7 @@ test('of ten changes per second none makes a wrong configuration, and the last o
   const took = await until(() => retries(file.config) === 30);
   expect(seen.length).toBeGreaterThan(2);
   expect(seen).toEqual(seen.toSorted((a, b) => Number(a) - Number(b)));
-  return took;
+  return [took];
 }));
 
 test('reload looks again at a file that did not change, because what it names may exist now', async () => {
