@@ -18,6 +18,7 @@ import { RouteMetrics } from './route-metrics.ts';
 import type { Route } from './route.ts';
 import { Router } from './router.ts';
 import { tcp } from './tcp.ts';
+import { certificateIdsIn, withClientCredential } from './tls/client-credential.ts';
 import type { NodeTable } from './upstream/node.ts';
 import { Upstream, type UpstreamConf } from './upstream/upstream.ts';
 
@@ -242,9 +243,9 @@ export class Routes {
     return value.upstream === undefined ? null : this.#located(value.upstream as UpstreamConf, value.protocol?.name ?? 'tcp');
   }
 
-  /** With the address of the embedded server, where that is what it leads to. */
+  /** With the address of the embedded server, where that is what it leads to, and with the certificate that it names. */
   #located(conf: UpstreamConf, protocol: string): UpstreamConf {
-    if (conf.type !== 'memory') return conf;
+    if (conf.type !== 'memory') return withClientCredential(conf, this.#find);
     const address = this.#look(() => this.#embedded.get(protocol));
     if (address === undefined) throw new ProxyError('CONFIG_INVALID', `upstream.type: protocol ${protocol} has no embedded server`);
     return { ...conf, type: 'roundrobin', nodes: { [address]: 1 } };
@@ -263,11 +264,12 @@ export class Routes {
     return this.#pluginsOf(value).map((name) => this.#find('plugin_metadata', name)?.value ?? null);
   }
 
-  /** Upstreams that its plugins name. */
+  /** Upstreams that its plugins name, and the certificates that these and those of its plugins' own name. */
   #upstreamsOf(value: EffectiveRoute): unknown {
     return [this.#globals, value.plugins ?? {}].flatMap((plugins) => Object.entries(plugins)).flatMap(([name, conf]) => {
       const named = this.#options.registry.plugins.get(name)?.value.refers?.(conf) ?? [];
-      return named.map(({ kind, id }) => this.#find(kind, id)?.value ?? null);
+      const upstreams = named.map(({ kind, id }) => this.#find(kind, id)?.value ?? null);
+      return [...upstreams, ...certificateIdsIn([conf, upstreams]).map((id) => this.#find('ssls', id)?.value ?? null)];
     });
   }
 

@@ -9,6 +9,7 @@ import { defineProtocol, type Backend } from './protocol.ts';
 import type { Route } from './route.ts';
 import { Session } from './session.ts';
 import { hashKey } from './upstream/hash-key.ts';
+import { nameOptionsFor } from './tls/node-name.ts';
 import type { Node } from './upstream/node.ts';
 import type { Upstream } from './upstream/upstream.ts';
 
@@ -71,7 +72,7 @@ class TcpSession extends Session {
     this.#idleTimeout = upstream.timeouts.idle;
     const { tls } = upstream;
     const target = { ...node.dial, noDelay: true, keepAlive: true, allowHalfOpen: true };
-    const socket = tls === undefined ? connect(target) : connectTls({ ...node.serverName, ...target, ...tls });
+    const socket = tls === undefined ? connect(target) : connectTls({ ...target, ...nameOptionsFor(node, upstream, this.connection.origin.sni) });
     this.#upstream = socket;
     let open = false;
     const began = this.engine.clock.now();

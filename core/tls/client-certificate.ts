@@ -1,6 +1,6 @@
 // The certificate that a client showed, for routes that want one.
 import type { X509Certificate } from 'node:crypto';
-import type { TLSSocket } from 'node:tls';
+import type { DetailedPeerCertificate, TLSSocket } from 'node:tls';
 import { certificatesIn } from './pem.ts';
 
 export interface ClientCertificate {
@@ -22,11 +22,12 @@ export function clientCertificateOf(socket: TLSSocket): ClientCertificate | null
  */
 export function depthOf(socket: TLSSocket, ca: string): number | null {
   const trusted = new Set(certificatesIn(ca).map(({ fingerprint256 }) => fingerprint256));
-  let certificate: X509Certificate | undefined = socket.getPeerX509Certificate();
+  // The other form of it, X509Certificate, ends where what the client sent does.
+  let certificate: DetailedPeerCertificate | undefined = socket.getPeerCertificate(true);
   for (let depth = -1; certificate !== undefined; depth++) {
     if (trusted.has(certificate.fingerprint256)) return Math.max(0, depth);
-    const issuer: X509Certificate | undefined = certificate.issuerCertificate;
-    if (issuer === undefined || issuer.fingerprint256 === certificate.fingerprint256) return null;
+    const issuer: DetailedPeerCertificate | undefined = certificate.issuerCertificate;
+    if (issuer === certificate) return null;
     certificate = issuer;
   }
   return null;

@@ -160,6 +160,7 @@ export class Handshakes {
 
 /** The socket that a TLS socket was made on. Node has no public name for it; where it is not known, nobody is let in. */
 function underlying(socket: TLSSocket): Socket {
+  // oxlint-disable-next-line no-underscore-dangle
   return (socket as TLSSocket & { _parent?: Socket })._parent ?? socket;
 }
 

@@ -18,7 +18,10 @@ export interface UpstreamConf {
   readonly timeout?: { readonly connect?: number; readonly send?: number; readonly read?: number; readonly idle?: number };
   readonly keepalive_pool?: { readonly size?: number; readonly idle_timeout?: number; readonly requests?: number };
   readonly scheme?: string;
-  readonly tls?: { readonly verify?: boolean; readonly server_name?: string; readonly ca?: string; readonly client_cert?: string; readonly client_key?: string };
+  readonly tls?: {
+    readonly verify?: boolean; readonly server_name?: string; readonly ca?: string; readonly client_cert?: string; readonly client_key?: string;
+    readonly client_cert_id?: string | number;
+  };
   readonly auth?: { readonly username?: string; readonly password: string };
   readonly integrity?: 'off' | 'check' | 'strict';
 }

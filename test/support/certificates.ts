@@ -16,29 +16,48 @@ export interface Authority extends Disposable {
   readonly file: string;
   readonly text: string;
   /** For the names, `DNS:a.example` or `IP:127.0.0.1`; `days` below 0: expired. */
-  issue(name: string, alternatives: readonly string[], days?: number): Certificate;
+  issue(name: string, alternatives: readonly string[], days?: number, kind?: 'ec' | 'rsa'): Certificate;
+  /** An authority below this one. */
+  subordinate(name: string): Authority;
+}
+
+const ec = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
+const rsa = ['-newkey', 'rsa:2048', '-nodes'];
+
+function openssl(folder: string, ...args: string[]): void {
+  execFileSync('openssl', args, { cwd: folder, stdio: 'pipe' });
 }
 
 export function makeAuthority(): Authority {
   const folder = mkdtempSync(join(tmpdir(), 'millrace-tls-'));
-  const file = join(folder, 'ca.pem');
-  const caKey = join(folder, 'ca.key');
-  const openssl = (...args: string[]): void => { execFileSync('openssl', args, { cwd: folder, stdio: 'pipe' }); };
-  const newKey = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
-  openssl('req', '-x509', ...newKey, '-keyout', caKey, '-out', file, '-days', '2', '-subj', '/CN=Millrace test authority',
+  const [file, key] = [join(folder, 'ca.pem'), join(folder, 'ca.key')];
+  openssl(folder, 'req', '-x509', ...ec, '-keyout', key, '-out', file, '-days', '2', '-subj', '/CN=Millrace test authority',
     '-addext', 'basicConstraints=critical,CA:TRUE');
+  return authorityOf(folder, file, key);
+}
+
+function authorityOf(folder: string, file: string, caKey: string): Authority {
+  const sign = (name: string, request: string, extension: string, out: string, days = 2): void => {
+    const extensions = join(folder, `${name}.ext`);
+    writeFileSync(extensions, `${extension}\n`);
+    openssl(folder, 'x509', '-req', '-in', request, '-CA', file, '-CAkey', caKey, '-CAcreateserial', '-out', out, '-extfile', extensions,
+      '-days', String(days > 0 ? days : -1));
+  };
   return {
     folder, file,
     text: readFileSync(file, 'utf8'),
-    issue(name, alternatives, days = 2) {
-      const [cert, key, request, extensions] = ['pem', 'key', 'csr', 'ext'].map((end) => join(folder, `${name}.${end}`));
-      openssl('req', ...newKey, '-keyout', key!, '-out', request!, '-subj', `/CN=${name}`);
-      writeFileSync(extensions!, `subjectAltName=${alternatives.join(',')}\n`);
-      const dates = days > 0 ? ['-days', String(days)] : ['-not_before', '20200101000000Z', '-not_after', '20200102000000Z'];
-      const sign = ['x509', '-req', '-in', request!, '-CA', file, '-CAkey', caKey, '-CAcreateserial', '-out', cert!,
-        '-extfile', extensions!];
-      openssl(...sign, ...(days > 0 ? dates : ['-days', '-1']));
+    issue(name, alternatives, days = 2, kind = 'ec') {
+      const [cert, key, request] = ['pem', 'key', 'csr'].map((end) => join(folder, `${name}.${end}`));
+      openssl(folder, 'req', ...(kind === 'ec' ? ec : rsa), '-keyout', key!, '-out', request!, '-subj', `/CN=${name}`);
+      sign(name, request!, `subjectAltName=${alternatives.join(',')}`, cert!, days);
       return { cert: cert!, key: key! };
+    },
+    subordinate(name) {
+      const own = mkdtempSync(join(folder, `${name}-`));
+      const [cert, key, request] = ['ca.pem', 'ca.key', 'ca.csr'].map((each) => join(own, each));
+      openssl(own, 'req', ...ec, '-keyout', key!, '-out', request!, '-subj', `/CN=${name}`);
+      sign(name, request!, 'basicConstraints=critical,CA:TRUE', cert!);
+      return authorityOf(own, cert!, key!);
     },
     [Symbol.dispose]: () => rmSync(folder, { recursive: true, force: true }),
   };
