@@ -14,13 +14,13 @@ import type { ListenerStatus, PlaneStatus, Rejection } from './plane.ts';
 import { watchProcess, type ProcessMetrics } from './process-metrics.ts';
 import { SharedOccupancy } from './occupancy.ts';
 import type { Registry } from './registry.ts';
-import { Routes } from './reload.ts';
+import { defaultPort, Routes } from './reload.ts';
 import { reopenAll } from './reopen.ts';
 import { tcp } from './tcp.ts';
 import type { ListenerCertificates } from './tls/certificate-files.ts';
 import { Certificates } from './tls/certificates.ts';
 import { NodeTable } from './upstream/node.ts';
-import { Resolver } from './upstream/resolve.ts';
+import { UpstreamSurroundings } from './upstream-surroundings.ts';
 import type { UpstreamConf } from './upstream/upstream.ts';
 import { SharedWindows } from './windows.ts';
 
@@ -53,7 +53,7 @@ export class DataPlane {
   readonly routes: Routes;
   readonly #options: DataPlaneOptions;
   readonly #nodes: NodeTable;
-  readonly #resolver = new Resolver();
+  readonly #surroundings: UpstreamSurroundings;
   readonly #process: ProcessMetrics;
   readonly #perAddress: ClientCounter;
   readonly #certificates: Certificates;
@@ -78,9 +78,12 @@ export class DataPlane {
     this.#perAddress = new ClientCounter(Math.ceil(limits.clientsPerAddress / workers));
     const { certificates: files, ticketSecret } = options;
     this.#certificates = new Certificates({ log, files, ticketSecret, timeout: limits.handshakeTimeout, warns: worker === 0 });
+    this.#surroundings = new UpstreamSurroundings({
+      settings, registry: options.registry, log, metrics, worker, workers, secret: ticketSecret,
+    });
     const up = new Map<string, number>();
     this.#nodes = new NodeTable({
-      resolver: this.#resolver,
+      resolver: this.#surroundings.resolver,
       onChange: (node, available, reason) => {
         let gauge = up.get(node.address);
         if (gauge === undefined) {
@@ -96,6 +99,7 @@ export class DataPlane {
       engine: this.engine,
       registry: options.registry,
       nodes: this.#nodes,
+      surroundings: this.#surroundings,
       defaults: { protocols: [...protocols], upstream: options.upstream as UpstreamConf },
     });
   }
@@ -108,7 +112,10 @@ export class DataPlane {
   /** Builds and swaps; answers when listeners that routes ask for are open, too. Calls queue up. */
   apply(config: Config, embedded: ReadonlyMap<string, string>): Promise<readonly Rejection[]> {
     const run = async (): Promise<readonly Rejection[]> => {
+      const services = this.#surroundings.prepare(config, defaultPort);
+      await services?.ready;
       const rejections = [...this.#taken(this.routes.apply(config, embedded))];
+      services?.close();
       this.#certificates.follow(config.resources.ssls);
       this.#revision = config.revision;
       await this.#followPorts();
@@ -191,7 +198,7 @@ export class DataPlane {
     // Loggers flush what they hold; a sink that hangs must not keep the process.
     await Promise.race([this.routes.close(), new Promise((resolve) => setTimeout(resolve, flushTime).unref())]);
     this.#nodes.close();
-    this.#resolver.close();
+    this.#surroundings.close();
     this.#process.close();
     this.engine.close();
   }

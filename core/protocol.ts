@@ -6,6 +6,7 @@ import type { Reply, Request } from './request.ts';
 import type { Route } from './route.ts';
 import type { JsonSchema } from './schema.ts';
 import type { Session } from './session.ts';
+import type { ProbeTarget } from './upstream/probe.ts';
 import type { Upstream } from './upstream/upstream.ts';
 import type { Client, Hooks } from './plugin.ts';
 
@@ -22,6 +23,11 @@ export interface Protocol<Conf = any> {
   places?(conf: Conf): readonly ProtocolPlace[];
   /** An embedded server to try things with: what an upstream of `type: memory` is. */
   embedded?(): EmbeddedServer;
+  /**
+   * Whether a node is well, for `checks.active.type` of this protocol's name: resolves, or rejects with a ProbeFailure.
+   * Gives up when the signal says so.
+   */
+  probe?(target: ProbeTarget, signal: AbortSignal): Promise<void>;
   /**
    * A reply as configuration writes it (JSON), for plugins that answer by themselves. Compiled once; throws a ProxyError
    * where the protocol has no such value.

@@ -12,6 +12,7 @@ export function referencesOf(registry: Registry, config?: () => Config): Referen
       registry.checkPlugin(name, conf, config === undefined ? [] : othersOf(name, place, config())),
     checkMetadata: (name, conf) => registry.checkMetadata(name, conf),
     checkProtocol: (name, conf) => registry.checkProtocol(name, conf),
+    upstreamNames: () => ({ checks: registry.checkTypes, discoveries: registry.discoveryTypes }),
     checkExpression: (expression) => registry.checkExpression(expression),
     names: (what) => [...(what === 'plugin' ? registry.plugins : registry.protocols).keys()],
     refers: (plugin, conf) => refers(registry, plugin, conf),

@@ -1,5 +1,6 @@
 // Name → plugin and protocol, each with its compiled schema. Filled by the loader; everybody else looks up here.
 import type { CheckContext, Plugin } from './plugin.ts';
+import type { Discovery } from './discovery/discovery.ts';
 import type { Protocol } from './protocol.ts';
 import { compileSchema, type JsonSchema, type Problem, type Validator } from './schema.ts';
 import { checkExpression } from './expression.ts';
@@ -39,7 +40,9 @@ const validateMeta = compileSchema(metaSchema);
 export class Registry {
   readonly plugins = new Map<string, Registered<Plugin>>();
   readonly protocols = new Map<string, Registered<Protocol>>();
-  /** Grows with every change of the two. */
+  /** Ways to find nodes beside `dns` and `file`; each worker makes its own. */
+  readonly discoveries = new Map<string, () => Discovery>();
+  /** Grows with every change of plugins and protocols. */
   version = 0;
 
   addPlugin(plugin: Plugin, file: string, generation: number): void {
@@ -58,6 +61,21 @@ export class Registry {
     this.protocols.set(protocol.name, {
       value: protocol, file, generation, validate: compileSchema(protocol.schema, { defaults: true }), validateMetadata: null,
     });
+  }
+
+  /** Before the first configuration is applied; only where one worker runs in this thread. */
+  addDiscovery(name: string, make: () => Discovery): void {
+    this.discoveries.set(name, make);
+  }
+
+  /** What `checks.active.type` may be. */
+  get checkTypes(): string[] {
+    const probed = [...this.protocols].filter(([, { value }]) => value.probe !== undefined).map(([name]) => name);
+    return ['tcp', 'http', 'https', ...probed];
+  }
+
+  get discoveryTypes(): string[] {
+    return ['dns', 'file', ...this.discoveries.keys()];
   }
 
   /** Undefined: no plugin of this name. `others`: where it is configured beside the place being checked. */

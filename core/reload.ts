@@ -20,12 +20,14 @@ import { Router } from './router.ts';
 import { tcp } from './tcp.ts';
 import { certificateIdsIn, withClientCredential } from './tls/client-credential.ts';
 import type { NodeTable } from './upstream/node.ts';
-import { Upstream, type UpstreamConf } from './upstream/upstream.ts';
+import { Upstream, type Surroundings, type UpstreamConf } from './upstream/upstream.ts';
 
 export interface RoutesOptions {
   readonly engine: Engine;
   readonly registry: Registry;
   readonly nodes: NodeTable;
+  /** Absent: upstreams have neither checks nor discovery. */
+  readonly surroundings?: Surroundings;
   /** Protocols that have a default route, for listeners whose clients no stream route matches; and its upstream. */
   readonly defaults?: { readonly protocols: readonly string[]; readonly upstream: UpstreamConf };
 }
@@ -65,7 +67,8 @@ interface Swap {
   readonly conf: unknown;
 }
 
-const defaultPort = 6379;
+/** Of nodes that name none. */
+export const defaultPort = 6379;
 const none: readonly Resource[] = [];
 /** No resource's id begins so. */
 const defaultPrefix = '~';
@@ -297,7 +300,8 @@ export class Routes {
     const opened: Upstream[] = [];
     const open = (upstream: UpstreamConf | null, upstreamId: string): Upstream | null => {
       if (upstream === null) return null;
-      const made = new Upstream({ conf: upstream, table: this.#options.nodes, limits: engine.limits, defaultPort, id: upstreamId });
+      const { nodes: table, surroundings } = this.#options;
+      const made = new Upstream({ conf: upstream, table, limits: engine.limits, defaultPort, id: upstreamId, surroundings });
       opened.push(made);
       if (upstream.scheme === 'tls' && upstream.tls?.verify === false) {
         engine.log.warn({ code: 'TLS_UNVERIFIED', route: id }, 'upstream.tls.verify is false: anybody may pose as the node');

@@ -193,6 +193,24 @@ export const settingsSchema: JsonSchema = object({
       },
     },
   }, 'Where the Admin API keeps resources.'),
+  dns: section({
+    servers: {
+      type: 'array', maxItems: 8, default: [],
+      items: {
+        type: 'string', pattern: '^(\\d{1,3}(\\.\\d{1,3}){3}|\\[[0-9A-Fa-f:.]+\\])(:\\d{1,5})?$|^[0-9A-Fa-f:.]+$',
+        'x-expected': 'address or address:port',
+      },
+      description: 'Name servers, each `address` or `address:port`. With none, host names are looked up as the system does '
+        + '(with /etc/hosts), and services at the system\'s name servers.',
+    },
+    timeout_s: seconds(2, 'Seconds for one question to one name server.'),
+    refresh_s: seconds(30, 'Most seconds that an answer is used without asking again, also where nobody says how long it holds.'),
+    min_ttl_s: seconds(1, 'Least seconds that an answer is used, whatever it says.'),
+    negative_ttl_s: seconds(1, 'Seconds after a failed or empty answer until the name is asked again; doubled each time, up to `refresh_s`.'),
+  }, 'How names of nodes and services are looked up.'),
+  discovery: section({
+    file: { ...path, description: 'YAML or JSON file with the nodes of services, for `discovery_type: file`. It is watched.' },
+  }, 'Where services are found.'),
   resources: { ...path, description: 'Resources file (YAML or JSON) that is watched.' },
   plugins: {
     type: 'array', items: path, maxItems: 100, default: [], description: 'Folders with plugins of your own.',

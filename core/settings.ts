@@ -61,6 +61,11 @@ export interface Settings {
     readonly key?: string; readonly key_file: string; readonly body_limit_bytes: number;
   };
   readonly store: { readonly path: string; readonly max_bytes: number; readonly etcd?: EtcdSettings };
+  readonly dns: {
+    readonly servers: readonly string[]; readonly timeout_s: number; readonly refresh_s: number;
+    readonly min_ttl_s: number; readonly negative_ttl_s: number;
+  };
+  readonly discovery: { readonly file?: string };
   readonly resources?: string;
   readonly plugins: readonly string[];
   readonly protocols: readonly string[];
@@ -156,6 +161,7 @@ function withAbsolutePaths(settings: Settings, folder: string): Settings {
       ...settings.store, path: full(settings.store.path),
       ...(settings.store.etcd === undefined ? {} : { etcd: etcdWithFullPaths(settings.store.etcd, full) }),
     },
+    discovery: settings.discovery.file === undefined ? {} : { file: full(settings.discovery.file) },
     ...(settings.resources === undefined ? {} : { resources: full(settings.resources) }),
     plugins: settings.plugins.map(full),
     protocols: settings.protocols.map(full),

@@ -15,12 +15,18 @@ export class SharedBackend implements Backend {
   readonly upstream: Upstream | null;
   readonly #engine: Engine;
   readonly #kind: LinkClass;
+  #stopWatching: () => void = () => {};
 
   constructor({ upstream, engine }: BackendOptions, kind: LinkClass) {
     this.upstream = upstream;
     this.#engine = engine;
     this.#kind = kind;
-    for (const node of upstream?.nodes ?? []) SharedLinks.of(node, kind).acquire(upstream!);
+    if (upstream === null) return;
+    for (const node of upstream.nodes) SharedLinks.of(node, kind).acquire(upstream);
+    this.#stopWatching = upstream.watchNodes({
+      added: (node) => SharedLinks.of(node, kind).acquire(upstream),
+      removed: (node) => SharedLinks.of(node, kind).release(upstream),
+    });
   }
 
   send(request: Request): void {
@@ -50,6 +56,7 @@ export class SharedBackend implements Backend {
   }
 
   close(): void {
+    this.#stopWatching();
     for (const node of this.upstream?.nodes ?? []) SharedLinks.of(node, this.#kind).release(this.upstream!);
   }
 }

@@ -1,6 +1,7 @@
 // Which node next. A balancer is built from a list of candidates and only reads node.available and
 // node.inflight; changed nodes mean a new balancer over the same Node objects.
 import { ProxyError } from '../errors.ts';
+import { Ewma } from './ewma.ts';
 import { Ketama } from './ketama.ts';
 import type { KeyHashName } from './key-hash.ts';
 import { LeastConn } from './least-conn.ts';
@@ -27,9 +28,11 @@ export interface Candidate {
 export interface BalancerOptions {
   /** When all nodes are out: null (default), or pick as if none were. */
   readonly tryAllWhenDown?: boolean;
+  /** A node was picked although it is out: all are. */
+  readonly onAllDown?: () => void;
   /** How chash hashes the key; default `crc32`. */
   readonly hash?: KeyHashName;
-  /** 0 ≤ random() < 1; where roundrobin begins. */
+  /** 0 ≤ random() < 1; where roundrobin begins, and what ewma draws. */
   readonly random?: () => number;
 }
 
@@ -51,6 +54,7 @@ export const balancers: Readonly<Record<string, BalancerBuilder>> = {
   none: roundRobin,
   chash: (candidates, options) => new Tiers(candidates, options, (tier) => new Ketama(tier, options.hash)),
   least_conn: (candidates, options) => new Tiers(candidates, options, (tier) => new LeastConn(tier)),
+  ewma: (candidates, options) => new Tiers(candidates, options, (tier) => new Ewma(tier, options.random)),
 };
 
 /** Throws CONFIG_INVALID for an unknown type. */
@@ -72,6 +76,7 @@ const nobody: readonly Node[] = Object.freeze([]);
 class Tiers implements Balancer {
   readonly #tiers: readonly Choice[];
   readonly #tryAll: boolean;
+  readonly #onAllDown: (() => void) | undefined;
 
   constructor(
     candidates: readonly Candidate[],
@@ -82,12 +87,17 @@ class Tiers implements Balancer {
     const tiers = Map.groupBy(used, ({ priority }) => priority);
     this.#tiers = [...tiers].toSorted(([a], [b]) => b - a).map(([, tier]) => build(tier));
     this.#tryAll = options.tryAllWhenDown ?? false;
+    this.#onAllDown = options.onAllDown;
   }
 
   pick(key: Uint8Array | null, attempt: number, tried: readonly Node[] = nobody): Node | null {
     const avoided = attempt === 0 ? nobody : tried;
     const node = this.#choose(key, avoided, available);
-    return node === null && this.#tryAll ? this.#choose(key, avoided, untried) : node;
+    if (node !== null || !this.#tryAll) return node;
+    const anyhow = this.#choose(key, avoided, untried);
+    // Those of a retry were left out because they were tried, not because they are out.
+    if (anyhow !== null && attempt === 0) this.#onAllDown?.();
+    return anyhow;
   }
 
   #choose(key: Uint8Array | null, tried: readonly Node[], usable: Usable): Node | null {

@@ -22,6 +22,14 @@ export type Probe = (signal: AbortSignal) => Promise<void>;
 export interface HealthSource {
   start(report: (up: boolean, reason: string) => void): void;
   close(): void;
+  /**
+   * Where they are there, this judge is told what clients' connections met, and what follows is its decision alone: the
+   * node is not left out at its first failure.
+   */
+  succeeded?(): void;
+  failed?(cause: unknown): void;
+  /** A reply that only an unwell server gives. */
+  observed?(kind: 'protocol', cause: unknown): void;
 }
 
 export interface HealthOptions {
@@ -51,6 +59,8 @@ export class Health {
   readonly #maxBackoff: number;
   readonly #refusals = new Map<HealthSource, string>();
   readonly #sources = new Set<HealthSource>();
+  /** Who decides instead of this. */
+  #decider: HealthSource | null = null;
   #state: 'up' | 'waiting' | 'probing' | 'closed' = 'up';
   #failure = '';
   #available = true;
@@ -92,6 +102,7 @@ export class Health {
    * nothing more happens: ten links that fail together are one failure.
    */
   failed(cause: unknown): void {
+    if (this.#decider !== null) return this.#decider.failed!(cause);
     if (this.#state !== 'up') return;
     this.#waitAfter(cause);
     this.#judge(this.#failure);
@@ -100,13 +111,25 @@ export class Health {
   /** A connection was made and is usable: the next failure starts again with the shortest back-off. */
   succeeded(): void {
     if (this.#state === 'closed') return;
+    if (this.#decider !== null) return this.#decider.succeeded?.();
     this.#failures = 0;
     if (this.#state !== 'up') this.#takeBack('connected');
+  }
+
+  /** A client got a reply that only an unwell server gives; without a judge that cares it says nothing. */
+  observed(cause: unknown): void {
+    this.#decider?.observed?.('protocol', cause);
+  }
+
+  /** Whether another judge decides alone. */
+  get judged(): boolean {
+    return this.#decider !== null;
   }
 
   /** Lets another judge have a say; the function returned ends that. */
   watch(source: HealthSource): () => void {
     this.#sources.add(source);
+    if (source.failed !== undefined) this.#decider = source;
     source.start((up, reason) => {
       if (!this.#sources.has(source)) return;
       if (up) this.#refusals.delete(source);
@@ -116,6 +139,7 @@ export class Health {
     return () => {
       if (!this.#sources.delete(source)) return;
       this.#refusals.delete(source);
+      if (this.#decider === source) this.#decider = null;
       source.close();
       this.#judge('check removed');
     };
@@ -128,6 +152,7 @@ export class Health {
     this.#state = 'closed';
     for (const source of this.#sources) source.close();
     this.#sources.clear();
+    this.#decider = null;
     this.#refusals.clear();
   }
 

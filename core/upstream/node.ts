@@ -1,14 +1,23 @@
 // What has happened to an address: running state, shared by all upstreams that name it. It outlives reloads,
 // so that links, counts and health do. What the configuration says about it (weight, priority) is a
 // Candidate's.
-import { isIP, type LookupFunction, type TcpNetConnectOpts } from 'node:net';
+import { isIP, type IpcNetConnectOpts, type LookupFunction, type TcpNetConnectOpts } from 'node:net';
 import { Health, type HealthOptions } from './health.ts';
+import type { Latency } from './latency.ts';
 import type { Resolver } from './resolve.ts';
 import { tcpProbe } from './tcp-probe.ts';
+import { unixPath } from './unix-path.ts';
 
 export interface Closable {
   close(): void;
+  /** A check found the node unwell: who can go elsewhere should. */
+  leave?(): void;
 }
+
+/** What `net.connect` needs to reach a node. */
+export type Dial =
+  | (TcpNetConnectOpts & { readonly host: string; readonly lookup?: LookupFunction })
+  | (IpcNetConnectOpts & { readonly host?: never });
 
 export interface NodeOptions extends Omit<HealthOptions, 'onChange' | 'onFailed'> {
   /** How a node that was left out is tried; default: a TCP connection. */
@@ -20,14 +29,14 @@ export interface NodeOptions extends Omit<HealthOptions, 'onChange' | 'onFailed'
 }
 
 export class Node {
-  /** `host:port`, an IPv6 host in brackets. */
+  /** `host:port`, an IPv6 host in brackets; `unix:/path` of a Unix socket. */
   readonly address: string;
   readonly host: string;
+  /** 0 of a Unix socket. */
   readonly port: number;
   /** See `NodeTable.acquire`. */
   readonly way: string;
-  /** What `net.connect` needs to reach the node. */
-  readonly dial: TcpNetConnectOpts & { readonly host: string; readonly lookup?: LookupFunction };
+  readonly dial: Dial;
   /** The name to ask for in a TLS handshake. An address is none (RFC 6066): the certificate is checked against it all the same. */
   readonly serverName: { readonly servername?: string };
   readonly health: Health;
@@ -37,6 +46,9 @@ export class Node {
   inflight = 0;
   /** When bytes last came from the node, by the clock of its links, in ms, at most a sweep too late. */
   lastReply = -Infinity;
+  /** How long its answers take; null while nobody chooses by that. */
+  latency: Latency | null = null;
+  #closed = false;
 
   constructor(host: string, port: number, options: NodeOptions = {}, way = '') {
     this.way = way;
@@ -44,22 +56,28 @@ export class Node {
     this.address = addressOf(host, port);
     this.host = host;
     this.port = port;
-    const named = resolver !== undefined && isIP(host) === 0;
-    this.serverName = isIP(host) === 0 ? { servername: host } : {};
-    this.dial = named ? { host, port, lookup: resolver.lookup } : { host, port };
+    const path = unixPath(host);
+    const named = resolver !== undefined && isIP(host) === 0 && path === null;
+    this.serverName = isIP(host) === 0 && path === null ? { servername: host } : {};
+    if (path !== null) this.dial = { path };
+    else this.dial = named ? { host, port, lookup: resolver.lookup } : { host, port };
     this.health = new Health((signal) => probe(this, signal), {
       ...health,
-      onChange: (up, reason) => onChange?.(this, up, reason),
+      onChange: (up, reason) => {
+        if (!up && this.health.judged) for (const thing of this.attached.values()) thing.leave?.();
+        onChange?.(this, up, reason);
+      },
       ...(named ? { onFailed: (cause: unknown) => resolver.failed(host, addressIn(cause)) } : {}),
     });
     if (named) this.attached.set(resolver, resolver.track(host));
   }
 
   get available(): boolean {
-    return this.health.available;
+    return this.health.available && !this.#closed;
   }
 
   close(): void {
+    this.#closed = true;
     this.health.close();
     const things = [...this.attached.values()];
     this.attached.clear();
@@ -134,8 +152,9 @@ function keyOf(address: string, way: string): string {
   return way === '' ? address : `${address} ${way}`;
 }
 
-/** `host:port`, with brackets around an IPv6 host. */
+/** `host:port`, with brackets around an IPv6 host; of a Unix socket what it is called. */
 export function addressOf(host: string, port: number): string {
+  if (unixPath(host) !== null) return host;
   return isIP(host) === 6 ? `[${host}]:${port}` : `${host}:${port}`;
 }
 

@@ -1,13 +1,15 @@
 // An upstream's `nodes` as the configuration spells them, in either of the reference's two forms:
 //   { "10.0.0.1:6379": 1, "cache.local": 2, "[::1]:6379": 1 }
 //   [ { host: "10.0.0.1", port: 6379, weight: 1, priority: 0 } ]
+// A host `unix:/path` is a Unix socket and has no port.
 import { isIP, isIPv6 } from 'node:net';
 import { ProxyError } from '../errors.ts';
 import type { Candidate } from './balancer.ts';
 import type { NodeTable } from './node.ts';
+import { isUnixPath, longestUnixPath, unixPath } from './unix-path.ts';
 
 export interface NodeSpec {
-  /** Lower case; an IPv6 host without brackets. */
+  /** Lower case; an IPv6 host without brackets. Or `unix:/path`. */
   readonly host: string;
   readonly port: number;
   readonly weight: number;
@@ -86,6 +88,10 @@ class Reader implements ParsedNodes {
    */
   host(path: string, value: unknown): string | undefined {
     if (typeof value !== 'string') return this.expected(path, 'a host name or IP address', value);
+    const socket = unixPath(value);
+    if (socket !== null) {
+      return isUnixPath(socket) ? value : this.expected(path, `unix: and an absolute path of at most ${longestUnixPath} bytes`, value);
+    }
     const host = value.toLowerCase();
     if (host.startsWith('[') && host.endsWith(']') && isIPv6(host.slice(1, -1))) return host.slice(1, -1);
     if (isIPv6(host)) {
@@ -114,7 +120,7 @@ function readArray(reader: Reader, path: string, nodes: readonly unknown[]): voi
     }
     reader.add(
       reader.host(`${at}.host`, node['host']),
-      reader.port(`${at}.port`, node['port']),
+      unixHost(node['host']) ? 0 : reader.port(`${at}.port`, node['port']),
       reader.integer(`${at}.weight`, node['weight'], 0, maxWeight),
       reader.integer(`${at}.priority`, node['priority'] ?? 0, -maxPriority, maxPriority),
     );
@@ -133,7 +139,7 @@ function readMap(reader: Reader, path: string, nodes: Readonly<Record<string, un
     const [host, digits] = splitAddress(address);
     reader.add(
       reader.host(at, host),
-      readPort(reader, at, digits),
+      unixHost(host) ? 0 : readPort(reader, at, digits),
       reader.integer(at, weight, 0, maxWeight),
       0,
     );
@@ -149,8 +155,12 @@ function readPort(reader: Reader, path: string, digits: string | undefined): num
 /** Host and what stands behind its colon. */
 function splitAddress(address: string): [host: string, digits: string | undefined] {
   const colon = address.lastIndexOf(':');
-  if (colon === -1 || address.endsWith(']') || isIPv6(address)) return [address, undefined];
+  if (unixHost(address) || colon === -1 || address.endsWith(']') || isIPv6(address)) return [address, undefined];
   return [address.slice(0, colon), address.slice(colon + 1)];
+}
+
+function unixHost(host: unknown): boolean {
+  return typeof host === 'string' && unixPath(host) !== null;
 }
 
 function isObject(value: unknown): value is Readonly<Record<string, unknown>> {

@@ -182,7 +182,13 @@ export abstract class ReplyReader {
     const tag = ring.tag(0);
     this.partial = !whole;
     if (complete > 0) {
-      this.node.inflight -= complete;
+      const { node } = this;
+      node.inflight -= complete;
+      // A command that blocks takes as long as it likes, which says nothing about the node.
+      if (node.latency !== null && this.patience === 0) {
+        const now = this.engine.clock.now();
+        node.latency.observe(now - since, now);
+      }
       ring.take(complete);
       if (owner !== this.spent) this.spent.since = 0;
     }

@@ -10,13 +10,17 @@ import { unrefTimer, type Schedule } from './schedule.ts';
 export interface Address {
   readonly address: string;
   readonly family: number;
+  /** Seconds for which the answer holds; absent: nobody said. */
+  readonly ttl?: number;
 }
 export type Lookup = (host: string) => Promise<readonly Address[]>;
 
 export interface ResolverOptions {
   readonly lookup?: Lookup;
-  /** Time between two look-ups of a name, ms; default 30 s. */
+  /** Longest time between two look-ups of a name, ms; default 30 s. Answers may say that they hold for less. */
   readonly interval?: number;
+  /** … but never for less than this, ms; default 1 s. */
+  readonly leastInterval?: number;
   /**
    * Failures of a name cause at most one look-up in this time, ms; default 1 s. Also the first pause after
    * an error.
@@ -36,6 +40,8 @@ interface Name {
   asking: Promise<void> | null;
   askedAt: number;
   errors: number;
+  /** How long the last good answer holds, ms. */
+  holds: number;
   lastError: unknown;
   cancelTimer: () => void;
 }
@@ -50,6 +56,7 @@ export class Resolver {
   readonly #schedule: Schedule;
   readonly #interval: number;
   readonly #minInterval: number;
+  readonly #leastInterval: number;
   readonly #names = new Map<string, Name>();
 
   constructor(options: ResolverOptions = {}) {
@@ -60,6 +67,7 @@ export class Resolver {
     this.#schedule = options.schedule ?? unrefTimer;
     this.#interval = options.interval ?? 30_000;
     this.#minInterval = options.minInterval ?? 1_000;
+    this.#leastInterval = options.leastInterval ?? 1_000;
   }
 
   /** Keeps the addresses of a name fresh until closed; counted. An IP address needs nothing. */
@@ -128,7 +136,7 @@ export class Resolver {
 
   #begin(host: string): Name {
     const name: Name = {
-      host, users: 0, addresses: [], asking: null, askedAt: 0, errors: 0, lastError: null,
+      host, users: 0, addresses: [], asking: null, askedAt: 0, errors: 0, holds: 0, lastError: null,
       cancelTimer: () => {},
     };
     this.#names.set(host, name);
@@ -156,6 +164,7 @@ export class Resolver {
       const answer = await this.#ask(name.host);
       if (answer.length === 0) throw notFound(name.host);
       name.errors = 0;
+      name.holds = this.#holds(answer);
       this.#take(name, answer);
     } catch (error) {
       name.errors++;
@@ -163,8 +172,13 @@ export class Resolver {
       if (this.#names.get(name.host) === name) this.#options.onError?.(name.host, error);
     }
     if (this.#names.get(name.host) !== name) return;
-    const pause = name.errors === 0 ? this.#interval : this.#minInterval * 2 ** Math.min(name.errors - 1, 20);
+    const pause = name.errors === 0 ? name.holds : this.#minInterval * 2 ** Math.min(name.errors - 1, 20);
     name.cancelTimer = this.#schedule(Math.min(pause, this.#interval), () => void this.#refresh(name));
+  }
+
+  #holds(answer: readonly Address[]): number {
+    const seconds = answer.flatMap(({ ttl }) => (ttl === undefined ? [] : [ttl]));
+    return seconds.length === 0 ? this.#interval : Math.max(this.#leastInterval, Math.min(...seconds) * 1000);
   }
 
   /** Known addresses keep their order, in which those that failed stand last. */

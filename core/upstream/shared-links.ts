@@ -62,6 +62,10 @@ export class SharedLinks implements Closable {
     return (entry.link = new this.#kind({ ...linkOptions(node, engine, upstream), substitute }));
   }
 
+  leave(): void {
+    for (const { link } of this.#entries.values()) link?.retire();
+  }
+
   close(): void {
     for (const { link } of this.#entries.values()) link?.retire();
     this.#entries.clear();

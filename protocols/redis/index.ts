@@ -10,8 +10,10 @@ import { configuredReply } from './configured-reply.ts';
 import { faultSchema, faultPlaces } from './faults.ts';
 import { MemoryRedis } from './memory/server.ts';
 import { neverAllowed } from './refusal.ts';
+import { probeRedis } from './probe.ts';
 import { errorLine } from './resp/encode.ts';
 import { RedisSession } from './session.ts';
+import { matchSchema } from './subordinates.ts';
 
 export default defineProtocol<RedisConf>({
   name: 'redis',
@@ -32,6 +34,7 @@ export default defineProtocol<RedisConf>({
           + '`client kill`.',
       },
       faults: faultSchema,
+      match: matchSchema,
     },
   },
   check: ({ allow_commands: names }) => neverAllowed(names ?? []),
@@ -43,5 +46,6 @@ export default defineProtocol<RedisConf>({
   places: (conf) => faultPlaces(conf),
   embedded: () => new MemoryRedis(),
   reply: (value) => configuredReply(value),
+  probe: (target, signal) => probeRedis(target, signal),
   client: (upstream, engine) => redisClient(upstream, engine),
 });

@@ -45,7 +45,12 @@ export class LinkSet {
     if (known instanceof LinkSet) return known;
     const made = new LinkSet(node, engine, upstream);
     node.attached.set(key, made);
-    node.health.probe = (signal) => probeRedis(node, upstream.tls, made.credentials, signal);
+    const { tls, conf: { auth } } = upstream;
+    const target = {
+      dial: node.dial, address: node.address, conf: {},
+      ...(tls === undefined ? {} : { tls: { ...node.serverName, ...tls } }), ...(auth === undefined ? {} : { auth }),
+    };
+    node.health.probe = (signal) => probeRedis(target, signal);
     return made;
   }
 
@@ -161,6 +166,11 @@ export class LinkSet {
   /** A link that no pool knows: of a client that keeps it for its whole life. */
   dedicated(identity: Identity): OwnLink {
     return new OwnLink(this.#options(identity));
+  }
+
+  /** Clients go to another node as soon as they are answered. */
+  leave(): void {
+    for (const link of this.#shared.values()) link.retire();
   }
 
   close(): void {

@@ -1,6 +1,7 @@
 // Redis' side of an upstream connection: which bytes are a reply, and what a link must say before it serves anybody.
 import { randomBytes } from 'node:crypto';
 import { ASIDE, GARBAGE, Link, MORE, REPLY, type LinkOptions } from '../../core/upstream/link.ts';
+import { unwell } from './probe.ts';
 import { bulk, encodeRequest } from './resp/encode.ts';
 import * as reply from './resp/scan-reply.ts';
 import { ReplyScanner } from './resp/scan-reply.ts';
@@ -76,7 +77,7 @@ export class RedisLink extends Link {
     switch (scanner.outcome) {
       case reply.DONE:
         this.framed = scanner.type === 0x3e ? ASIDE : REPLY; // >
-        if (scanner.type === 0x2d && bytes[at + 1] === 0x4e) this.#refused(bytes, at, next); // -N…
+        if (scanner.type === 0x2d) this.#errorSeen(bytes, at, next); // -
         return next;
       case reply.MORE:
         this.framed = MORE;
@@ -85,6 +86,13 @@ export class RedisLink extends Link {
         this.framed = GARBAGE;
         return at;
     }
+  }
+
+  #errorSeen(bytes: Buffer, at: number, end: number): void {
+    if (bytes[at + 1] === 0x4e) this.#refused(bytes, at, end); // -N…
+    if (!this.node.health.judged) return;
+    const text = bytes.toString('latin1', at, Math.min(end - 2, at + 200));
+    if (unwell.test(text)) this.node.health.observed(text.slice(1));
   }
 
   #refused(bytes: Buffer, at: number, end: number): void {

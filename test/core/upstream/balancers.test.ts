@@ -1,16 +1,19 @@
 import { expect, test } from 'vitest';
 import { ProxyError } from '../../../core/errors.ts';
 import { balancers, buildBalancer, type Balancer } from '../../../core/upstream/balancer.ts';
+import { Ewma } from '../../../core/upstream/ewma.ts';
+import { Latency } from '../../../core/upstream/latency.ts';
+import type { Node } from '../../../core/upstream/node.ts';
 import { balancerContract, candidates, keys, takeOut } from '../../contract/balancers.ts';
 
 for (const type of Object.keys(balancers)) balancerContract(type);
 
 test('the known types are those of the reference and what its example uses', () => {
-  expect(Object.keys(balancers).toSorted()).toEqual(['chash', 'least_conn', 'none', 'roundrobin']);
+  expect(Object.keys(balancers).toSorted()).toEqual(['chash', 'ewma', 'least_conn', 'none', 'roundrobin']);
 });
 
-test.each(['ewma', '', 'toString', '__proto__'])('type %j is refused with the known ones', (type) => {
-  const text = `type: expected one of chash, least_conn, none, roundrobin, got "${type}"`;
+test.each(['random', '', 'toString', '__proto__'])('type %j is refused with the known ones', (type) => {
+  const text = `type: expected one of chash, ewma, least_conn, none, roundrobin, got "${type}"`;
   expect(() => buildBalancer(type, [])).toThrow(new ProxyError('CONFIG_INVALID', text));
 });
 
@@ -82,6 +85,46 @@ test('least_conn sees counts that were there before it was built', () => {
   const list = candidates([1], [1]);
   list[0]!.node.inflight = 10;
   expect(word(buildBalancer('least_conn', list), 3)).toBe('bbb');
+});
+
+/** Answers that took so many ms, the last of them at 100,000 ms. */
+function answered(node: Node, took: number): void {
+  node.latency!.observe(took, 100_000);
+}
+
+test('ewma takes the one of two that answered faster of late', () => {
+  const list = candidates([1], [1]);
+  const balancer = new Ewma(list, Math.random, { now: () => 100_000 });
+  answered(list[0]!.node, 20);
+  answered(list[1]!.node, 5);
+  const picks = Array.from({ length: 50 }, () => balancer.choose(null, [], () => true)!.host);
+  expect(new Set(picks)).toEqual(new Set(['b']));
+});
+
+test('ewma never takes the slowest of three, and shares among the others', () => {
+  const list = candidates([1], [1], [1]);
+  const balancer = new Ewma(list, Math.random, { now: () => 100_000 });
+  [1, 2, 50].forEach((took, index) => answered(list[index]!.node, took));
+  const picks = Array.from({ length: 200 }, () => balancer.choose(null, [], () => true)!.host);
+  expect(new Set(picks)).toEqual(new Set(['a', 'b']));
+});
+
+test('ewma treats a node that has not answered yet as any other', () => {
+  const list = candidates([1], [1]);
+  const balancer = new Ewma(list, Math.random, { now: () => 100_000 });
+  answered(list[0]!.node, 5);
+  const picks = Array.from({ length: 100 }, () => balancer.choose(null, [], () => true)!.host);
+  expect(new Set(picks)).toEqual(new Set(['a', 'b']));
+});
+
+test('a moving average follows what is seen now, and fades when nothing is', () => {
+  const latency = new Latency();
+  expect(latency.known).toBe(false);
+  latency.observe(100, 0);
+  expect(latency.read(0)).toBe(100);
+  latency.observe(10, 10_000);
+  expect(latency.read(10_000)).toBeCloseTo(100 / Math.E + 10 * (1 - 1 / Math.E), 5);
+  expect(latency.read(70_000)).toBeLessThan(0.2);
 });
 
 test.each(Object.keys(balancers))('the first attempt of %s allocates nothing', (type) => {
