@@ -1,5 +1,6 @@
 // Log lines are JSON, one record a line, written by pino. Every record that reports a failure carries a `code`.
-import { pino, destination, type Logger as PinoLogger } from 'pino';
+import { pino, type Logger as PinoLogger } from 'pino';
+import { LogFile } from './log-file.ts';
 
 export type Logger = PinoLogger;
 
@@ -15,8 +16,8 @@ export function createLogger(
 ): { log: Logger; reopen(): void } {
   const format = { level: options.level, base: null, timestamp: pino.stdTimeFunctions.isoTime };
   if (sink !== undefined) return { log: pino(format, sink), reopen() {} };
-  const file = destination({ dest: options.file ?? 2, sync: options.file === undefined, mkdir: true });
-  return { log: pino(format, file), reopen: () => { if (options.file !== undefined) file.reopen(); } };
+  const file = new LogFile(options.file);
+  return { log: pino(format, file), reopen: () => file.reopen() };
 }
 
 export const silentLogger: Logger = pino({ level: 'silent' });

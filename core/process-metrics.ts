@@ -2,6 +2,7 @@
 import { monitorEventLoopDelay, performance, type EventLoopUtilization } from 'node:perf_hooks';
 import { availableParallelism } from 'node:os';
 import { getHeapStatistics } from 'node:v8';
+import { droppedRecords } from './log-file.ts';
 import type { Metrics } from './metrics.ts';
 import { residentMemory } from './resident-memory.ts';
 
@@ -29,6 +30,7 @@ export function watchProcess(metrics: Metrics): ProcessMetrics {
   const lag = gauge('nodejs_eventloop_lag_seconds', 'Mean event loop delay since the last reading.');
   const worst = gauge('nodejs_eventloop_lag_max_seconds', 'Longest event loop delay since the last reading.');
   const busy = gauge('nodejs_eventloop_utilization', 'Part of the time the event loop worked.');
+  const lost = metrics.counter('millrace_log_dropped_total', 'Log records that could not be written, all workers.');
   const cores = gauge('millrace_cores', 'CPU cores that the process may use.');
   const delay = monitorEventLoopDelay({ resolution: interval });
   delay.enable();
@@ -41,6 +43,7 @@ export function watchProcess(metrics: Metrics): ProcessMetrics {
     const { user, system } = process.cpuUsage();
     metrics.set(resident, residentMemory());
     metrics.set(cpu, (user + system) / 1e6);
+    metrics.set(lost, droppedRecords());
     metrics.set(heap, heapUsed);
     metrics.set(external, outside);
     metrics.set(lag, beyond(delay.mean));

@@ -16,7 +16,13 @@ export async function start(file: string | undefined): Promise<ExitCode> {
     return exitCodes.invalid;
   }
   const { settings } = loaded;
-  const logger = createLogger(settings.log);
+  let logger: ReturnType<typeof createLogger>;
+  try {
+    logger = createLogger(settings.log);
+  } catch (cause) {
+    console.error(`millrace: log.file: ${(cause as Error).message}`);
+    return exitCodes.invalid;
+  }
   const { log } = logger;
   for (const text of loaded.warnings) log.warn({ code: 'SETTINGS_INVALID' }, text);
   try {
