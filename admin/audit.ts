@@ -2,7 +2,7 @@
 // of the store; what was refused is kept when it is answered.
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { randomUUID } from 'node:crypto';
-import type { AuditedChange, AuditLog, AuditRecord, KeptRecord } from '../core/config/audit.ts';
+import { MemoryAudit, type AuditedChange, type AuditLog, type AuditRecord, type KeptRecord } from '../core/config/audit.ts';
 import type { Value } from '../core/config/resource.ts';
 import type { Logger } from '../core/log.ts';
 import { changedPlaces } from './changed-places.ts';
@@ -84,15 +84,19 @@ export function auditedChange(
 }
 
 export class Audit {
-  readonly #kept: AuditLog | undefined;
+  readonly #kept: AuditLog;
+  /** The store keeps the record of a change with the change. */
+  readonly #together: boolean;
   readonly #log: Logger;
   readonly #attempts = new WeakMap<FastifyRequest, Attempt>();
   readonly #denials: Denial[] = [];
   #minute = 0;
   #denied = 0;
 
+  /** A store that keeps no records: those of this process since its start are remembered. */
   constructor(kept: AuditLog | undefined, log: Logger) {
-    this.#kept = kept;
+    this.#together = kept !== undefined;
+    this.#kept = kept ?? new MemoryAudit();
     this.#log = log;
   }
 
@@ -117,10 +121,9 @@ export class Audit {
     const record = attempt.finished(status);
     const { id: _id, time: _time, ...shown } = record;
     this.#log[record.outcome === 'done' ? 'info' : 'warn']({ code: 'ADMIN_WRITE', ...shown }, `${record.outcome} by the Admin API`);
-    // It stands beside the change already.
-    if (attempt.stored && record.outcome === 'done') return;
+    if (this.#together && attempt.stored && record.outcome === 'done') return;
     try {
-      await this.#kept?.keep(record);
+      await this.#kept.keep(record);
     } catch (error) {
       this.#log.error({ code: 'STORE_FAILED', err: error }, 'a refused write could not be kept in the audit table');
     }
@@ -147,7 +150,7 @@ export class Audit {
     return this.#denials;
   }
 
-  async list(before: number | undefined, limit: number): Promise<readonly KeptRecord[]> {
-    return await this.#kept?.list({ limit, ...(before === undefined ? {} : { before }) }) ?? [];
+  list(before: number | undefined, limit: number): Promise<readonly KeptRecord[]> {
+    return this.#kept.list({ limit, ...(before === undefined ? {} : { before }) });
   }
 }

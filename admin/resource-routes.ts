@@ -108,9 +108,7 @@ class ResourceRoutes {
       throw refusalText(`wrong ${row.singular} id, do not need it`, ['id']);
     }
     const options = writeOptions(request, this.#options.audit);
-    const { expiresAt } = changeConditions(request);
-    const more = expiresAt === undefined ? {} : { expiresAt };
-    return this.#answer(call, options, await this.#options.writer.create(row, body, options, more));
+    return this.#answer(call, options, await this.#options.writer.create(row, body, options, changeConditions(request)));
   }
 
   /** The whole, or what stands at a path in it. */

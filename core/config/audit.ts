@@ -52,3 +52,23 @@ export interface AuditLog {
   /** Newest first. */
   list(page: AuditPage): Promise<readonly KeptRecord[]>;
 }
+
+/** Forgets at exit. */
+export class MemoryAudit implements AuditLog {
+  readonly #records: KeptRecord[] = [];
+  #number = 0;
+
+  async keep(record: AuditRecord): Promise<void> {
+    const at = this.#records.findIndex(({ id }) => id === record.id);
+    if (at >= 0) {
+      this.#records[at] = { ...record, number: this.#records[at]!.number };
+      return;
+    }
+    this.#records.unshift({ ...record, number: ++this.#number });
+    if (this.#records.length > keptRecords) this.#records.pop();
+  }
+
+  async list({ before = Infinity, limit }: AuditPage): Promise<readonly KeptRecord[]> {
+    return this.#records.filter(({ number }) => number < before).slice(0, limit);
+  }
+}

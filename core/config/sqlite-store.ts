@@ -4,7 +4,7 @@ import { chmodSync, closeSync, fsyncSync, mkdirSync, openSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { ProxyError } from '../errors.ts';
-import { keptRecords, type AuditPage, type AuditRecord, type KeptRecord } from './audit.ts';
+import { keptRecords, type AuditLog, type AuditPage, type AuditRecord, type KeptRecord } from './audit.ts';
 import { readableCopy, removeCopy } from './readable-copy.ts';
 import { isKind, type Kind, type Resource, type Value } from './resource.ts';
 import { emptyResources, frozenResource, type Config, type History, type HistoryPage, type Version } from './source.ts';
@@ -73,6 +73,10 @@ export class SqliteStore extends LocalStore {
   /** Where the file was copied to, because it may only be read; null: it is written. */
   readonly #copy: string | null;
   #open = true;
+  readonly audit: AuditLog = {
+    keep: async (record) => this.#transaction(() => this.#keep(record)),
+    list: async (page) => this.#records(page),
+  };
 
   private constructor(db: DatabaseSync, config: Config, options: SqliteStoreOptions, copy: string | null) {
     super(config, options.time ?? unixTime);
@@ -118,11 +122,7 @@ export class SqliteStore extends LocalStore {
     });
   }
 
-  protected keepRecord(record: AuditRecord): void {
-    this.#transaction(() => this.#keep(record));
-  }
-
-  protected records({ before = Number.MAX_SAFE_INTEGER, limit }: AuditPage): readonly KeptRecord[] {
+  #records({ before = Number.MAX_SAFE_INTEGER, limit }: AuditPage): readonly KeptRecord[] {
     try {
       return this.#statements.records.all(before, limit).map((row) => (
         { ...JSON.parse(String(row['record'])) as AuditRecord, number: Number(row['number']) }));

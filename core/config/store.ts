@@ -2,7 +2,7 @@
 // is made durable is theirs.
 import { ProxyError } from '../errors.ts';
 import { isForbiddenName } from '../schema.ts';
-import type { AuditLog, AuditPage, AuditRecord, KeptRecord } from './audit.ts';
+import type { AuditLog, AuditRecord } from './audit.ts';
 import type { Kind, Resource, Value } from './resource.ts';
 import {
   frozenResource, Listeners, type Committed, type Config, type History, type HistoryPage, type Store, type Version,
@@ -51,15 +51,8 @@ export abstract class LocalStore implements Store {
   /** Returns when all changes are durable; throws STORE_FAILED when none was made. */
   protected abstract persist(revision: number, changes: readonly Change[], record: AuditRecord | undefined): void;
   protected abstract past(of: { readonly kind: Kind; readonly id: string } | undefined, page: HistoryPage): History;
-  /** Of two records with the same id the last one counts. */
-  protected abstract keepRecord(record: AuditRecord): void;
-  protected abstract records(page: AuditPage): readonly KeptRecord[];
+  abstract readonly audit: AuditLog;
   abstract close(): Promise<void>;
-
-  readonly audit: AuditLog = {
-    keep: async (record) => this.keepRecord(record),
-    list: async (page) => this.records(page),
-  };
 
   get config(): Config {
     return this.#config;

@@ -1,5 +1,6 @@
 // Who changed what: one record for each change and each refused attempt, and no secret in any of them.
 import { expect, test } from 'vitest';
+import { MemoryStore } from '../../core/config/memory-store.ts';
 import { definePlugin } from '../../core/plugin.ts';
 import { startProxy } from '../support/proxy.ts';
 import { key, startAdmin } from './admin.ts';
@@ -91,4 +92,19 @@ test('after a restart the records are still there', async () => {
   const store = SqliteStore.open({ path: `${proxy.folder}/data/millrace.db` });
   expect(await store.audit.list({ limit: 10 })).toMatchObject([{ method: 'PUT', revision: 1, outcome: 'done' }]);
   await store.close();
+});
+
+test('with a store that keeps no records those of the process are shown', async () => {
+  const store = new MemoryStore();
+  const silent = new Proxy(store, {
+    get: (target, name) => {
+      const member: unknown = name === 'audit' ? undefined : Reflect.get(target, name, target);
+      return typeof member === 'function' ? member.bind(target) as unknown : member;
+    },
+  });
+  await using bench = await startAdmin({ store: silent });
+  await bench.ask('PUT', '/admin/upstreams/1', { body: { type: 'memory' } });
+  await bench.ask('PUT', '/admin/upstreams/1', { body: { nodes: 1 } });
+  const { json } = await bench.ask('GET', '/admin/audit');
+  expect(json.list.map(({ outcome, revision }: any) => [outcome, revision])).toEqual([['refused', undefined], ['done', 1]]);
 });

@@ -80,6 +80,8 @@ test('a write with If-Match happens only on what the caller saw', async () => {
   expect((await ask(proxy, 'DELETE', '/upstreams/1', undefined, { 'If-Match': '"1"' })).status).toBe(412);
   expect((await put(upstream, { 'If-Match': 'nonsense' })).body.error_msg)
     .toBe('If-Match: expected an ETag such as "12" or *, got "nonsense"');
+  expect((await ask(proxy, 'POST', '/upstreams', upstream, { 'If-Match': '*' })).status).toBe(412);
+  expect((await ask(proxy, 'POST', '/upstreams', upstream, { 'If-None-Match': '*' })).status).toBe(201);
   const seen = await ask(proxy, 'GET', '/upstreams/1');
   expect([seen.etag, seen.body.value.desc]).toEqual(['"2"', undefined]);
   expect((await ask(proxy, 'DELETE', '/upstreams/1', undefined, { 'If-Match': seen.etag! })).status).toBe(200);
