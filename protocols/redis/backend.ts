@@ -9,6 +9,7 @@ import type { Node } from '../../core/upstream/node.ts';
 import type { Upstream } from '../../core/upstream/upstream.ts';
 import { commands } from './commands/table.ts';
 import { LinkSet } from './link-set.ts';
+import { Subordinates, type MatchConf } from './subordinates.ts';
 import type { Identity } from './link.ts';
 import type { RedisRequest } from './request.ts';
 
@@ -16,6 +17,7 @@ export interface RedisConf {
   readonly upstream_connection?: 'shared' | 'dedicated';
   readonly allow_commands?: readonly string[];
   readonly faults?: readonly Record<string, unknown>[];
+  readonly match?: MatchConf;
 }
 
 /** As the reference: of a histogram in seconds. */
@@ -26,6 +28,8 @@ export class RedisBackend implements Backend {
   readonly dedicated: boolean;
   /** Every command is counted and timed on its own: `protocol.metric.enable`. */
   readonly perOperation: boolean;
+  /** Whom commands may be for instead; null: nobody. */
+  readonly subordinates: Subordinates | null;
   readonly #engine: Engine;
   readonly #route: string;
   readonly #allowed: ReadonlySet<string>;
@@ -40,6 +44,9 @@ export class RedisBackend implements Backend {
     this.perOperation = options.perOperation;
     this.#engine = engine;
     this.#route = options.routeId;
+    this.subordinates = options.subordinates.length === 0 ? null : new Subordinates(options.subordinates.map((each) => ({
+      backend: new RedisBackend({ ...options, ...each, subordinates: [] }), match: each.conf.match,
+    })));
     this.#allowed = new Set((conf.allow_commands ?? []).map((name) => name.toLowerCase().replace(' ', '|')));
   }
 

@@ -1,5 +1,6 @@
 import { ProxyError } from '../../core/errors.ts';
 import type { Node } from '../../core/upstream/node.ts';
+import type { RedisBackend } from './backend.ts';
 import { LinkSet } from './link-set.ts';
 import type { RedisLink } from './link.ts';
 import type { RedisSession } from './session.ts';
@@ -8,20 +9,25 @@ import type { RedisSession } from './session.ts';
 export class NodeChoice {
   node: Node | null = null;
   readonly #session: RedisSession;
+  readonly #own: RedisBackend | null;
 
-  constructor(session: RedisSession) {
+  /** `backend`: of a subordinate route; without it, that of the session's route. */
+  constructor(session: RedisSession, backend: RedisBackend | null = null) {
     this.#session = session;
+    this.#own = backend;
   }
+
+  get #backend(): RedisBackend | null { return this.#own ?? this.#session.backend; }
 
   /** The links to its node; null: it has none. */
   get linkSet(): LinkSet | null {
-    const { backend, engine } = this.#session;
-    return this.node === null || backend === null ? null : LinkSet.of(this.node, engine, backend.upstream!);
+    const backend = this.#backend;
+    return this.node === null || backend === null ? null : LinkSet.of(this.node, this.#session.engine, backend.upstream!);
   }
 
   /** The links to its node, which is chosen where it has none; null: no node is there. */
   choose(): LinkSet | null {
-    const backend = this.#session.backend!;
+    const backend = this.#backend!;
     if (backend.upstream === null) return null;
     if (this.node === null || !this.node.available) this.node = backend.pick(this.#session, []);
     return this.linkSet;
@@ -29,13 +35,13 @@ export class NodeChoice {
 
   /** The next node after those that could not be reached. */
   next(tried: readonly Node[]): LinkSet | null {
-    this.node = this.#session.backend!.pick(this.#session, tried);
+    this.node = this.#backend!.pick(this.#session, tried);
     return this.linkSet;
   }
 
   /** Why `choose` found nobody. */
   nobody(): ProxyError {
-    return new ProxyError(this.#session.backend!.upstream === null ? 'NO_UPSTREAM' : 'NO_NODE');
+    return new ProxyError(this.#backend!.upstream === null ? 'NO_UPSTREAM' : 'NO_NODE');
   }
 
   /**
@@ -51,7 +57,7 @@ export class NodeChoice {
       const failed = await set.learnAuth();
       if (failed === null) return null;
       tried.push(set.node);
-      const { backend } = this.#session;
+      const backend = this.#backend;
       const again = failed.code.startsWith('CONNECT') && backend!.upstream?.mayRetry(tried.length, clock.now() - since);
       if (again !== true) return failed;
       // What was under way may have moved to another node meanwhile.
@@ -66,7 +72,8 @@ export class NodeChoice {
     const set = this.choose();
     if (set === null) return null;
     // Of now: the link outlives what this client is, and others use it.
-    const { identity, backend } = session;
-    return set.shared(identity, (failed) => backend!.substitute(failed, identity));
+    const { identity } = session;
+    const backend = this.#backend!;
+    return set.shared(identity, (failed) => backend.substitute(failed, identity));
   }
 }

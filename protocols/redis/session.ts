@@ -59,6 +59,8 @@ export class RedisSession extends Session {
   readonly #run = new Run();
   #stream: StreamedRequest | null = null;
   #backend: RedisBackend | null = null;
+  /** Its nodes behind subordinate routes. */
+  #choices: Map<RedisBackend, NodeChoice> | null = null;
   #link: RedisLink | null = null;
   #congested = false;
   /** Number of the command that was framed last. */
@@ -147,8 +149,11 @@ export class RedisSession extends Session {
     const bound = plan.backendOf(this) as RedisBackend;
     if (bound !== this.#backend && !this.#rebind(bound)) return null;
     const backend = this.#backend!;
+    // Whether what comes next is still part of the transaction decides to whom it goes.
+    if (backend.subordinates !== null && this.own.active && !this.idle) return null;
     const unseen = plan.request === null && plan.observers === null;
-    const swift = (unseen || plan.transient) && this.silence === 'none' && this.#refusedBy === null;
+    const swift = (unseen || plan.transient) && this.silence === 'none' && this.#refusedBy === null
+      && backend.subordinates === null;
     const input = this.#input;
     const { bytes, end } = input;
     let most = this.room();
@@ -242,6 +247,8 @@ export class RedisSession extends Session {
     // Hooks that look at keys must see all of them, unless that would take too much memory.
     if (plan.request !== null && !isSingleKeyed(id) && input.needed < limits.assembly) return null;
     if (treatments[id] !== table.SHARED && !this.own.active) return null;
+    // To whom it goes is known by all of its keys.
+    if (this.#backend!.subordinates !== null && input.needed < limits.assembly) return null;
     return this.#beginStream(plan, id);
   }
 
@@ -346,7 +353,9 @@ export class RedisSession extends Session {
       request.silent = true;
       if (this.silence === 'next') this.silence = 'none';
     } else {
-      request.plain = request.treatment === table.SHARED && !this.#backend!.perOperation;
+      // Replies of several servers come in any order: each must be able to wait for its turn.
+      request.plain = request.treatment === table.SHARED && !this.#backend!.perOperation
+        && this.#backend!.subordinates === null;
     }
     return request;
   }
@@ -467,6 +476,7 @@ export class RedisSession extends Session {
       this.own.release();
     }
     this.#backend = backend;
+    this.#choices = null;
     this.#link = null;
     this.nodes.node = null;
     this.#limits = scanLimits(this.engine.limits, false);
@@ -481,6 +491,11 @@ export class RedisSession extends Session {
     const refused = request.treatment === table.SHARED ? null : refusal(request, this.#backend!);
     if (refused !== null) {
       request.settle(refused);
+      return;
+    }
+    if (request.streamed && this.#backend!.subordinates !== null) {
+      const most = this.engine.limits.assembly;
+      request.settle(new ProxyError('PROTOCOL_ERROR', `a route with subordinates takes commands of at most ${most} bytes`, { close: true }));
       return;
     }
     if (this.#backend!.dedicated && !this.own.active && request.treatment !== table.SESSION) {
@@ -503,6 +518,8 @@ export class RedisSession extends Session {
 
   #dispatchShared(request: RedisRequest): void {
     if (this.#refusedBy !== null) return this.#turnAway(request, this.#refusedBy);
+    const other = this.#backend!.subordinates?.choose(request) ?? null;
+    if (other !== null) return this.#dispatchTo(other, request);
     if (!this.#linked(request.plan)) {
       if (this.owed === 0 && this.#link === null) request.settle(this.nodes.nobody());
       else this.#want(request);
@@ -532,6 +549,23 @@ export class RedisSession extends Session {
     this.#readLimits();
     if (failed !== null) request.settle(failed);
     else this.#dispatchShared(request);
+  }
+
+  /** To the upstream of a subordinate route: its answer is waited for in its own place among the others. */
+  #dispatchTo(backend: RedisBackend, request: RedisRequest): void {
+    const choices = (this.#choices ??= new Map());
+    let choice = choices.get(backend);
+    if (choice === undefined) choices.set(backend, choice = new NodeChoice(this, backend));
+    const link = choice.sharedLink();
+    if (link === null) {
+      request.settle(choice.nobody());
+      return;
+    }
+    request.upstreamAddress = link.node.address;
+    if (!request.queued) this.enqueue(request);
+    this.flushRun();
+    link.send(request, request.bytes, request.start, request.end, 1, 0);
+    if (link.congested) this.#waitForRoom(link);
   }
 
   #dispatchDoor(request: RedisRequest): void {

@@ -45,10 +45,13 @@ test('configuration: the two files that it begins with are right, and serve', as
   expect(await reader.run('redis-cli -p 9101 set a 1')).toBe('OK\n');
 });
 
-test('redis: the route that it begins with works', async () => {
+test('redis: the route that it begins with works, and the one with a subordinate', async () => {
   await using redis = await startRedis();
-  await using reader = await Reader.open({ 6379: redis.port });
+  await using users = await startRedis();
+  await using reader = await Reader.open({ 6379: redis.port, 6380: users.port });
   await reader.start();
-  expect(await reader.followAll(blocksOf(readPage('docs/redis.md')))).toBe(1);
+  expect(await reader.followAll(blocksOf(readPage('docs/redis.md')))).toBe(2);
+  expect(await reader.run('redis-cli -p 9101 set user:1 ann')).toBe('OK\n');
+  expect(await reader.run(`redis-cli -p ${users.port} get user:1`)).toBe('ann\n');
   expect(await reader.run('redis-cli -p 9101 info server')).toContain(`tcp_port:${redis.port}`);
 });
