@@ -1,7 +1,9 @@
 // G9: clients that mean harm beside clients that do not.
 import { connect, type Socket } from 'node:net';
 import { encodeCommand } from '../support/resp.ts';
+import { RespClient } from '../support/resp-client.ts';
 import { sleep } from '../support/sleep.ts';
+import { GoodClient, type Ran } from './good-client.ts';
 import { startMillrace } from './process.ts';
 
 export interface HostileResult {
@@ -59,10 +61,9 @@ export async function hostileClients(upstream: number, hostile: number, good: nu
   await using millrace = await startMillrace({
     upstream, limits: { clients_per_address: hostile + good + 100, own_links_per_node: 64, slow_client_s: 5, request_timeout_s: 5 },
   });
-  const setup = new Good(millrace.port, 0);
-  await setup.command(['SET', big, Buffer.alloc(mib, 'b')]);
-  setup.close();
-  const friends = Array.from({ length: good }, (_, i) => new Good(millrace.port, i));
+  await using setup = await RespClient.connect(millrace.port);
+  await setup.command('SET', big, Buffer.alloc(mib, 'b'));
+  const friends = await Promise.all(Array.from({ length: good }, (_, i) => GoodClient.connect(millrace.port, i)));
   // Warm first, then measured alone, then with company.
   await Promise.all(friends.map((friend) => friend.run(1)));
   const quiet = merge(await Promise.all(friends.map((friend) => friend.run(seconds))));
@@ -87,13 +88,10 @@ export async function hostileClients(upstream: number, hostile: number, good: nu
   for (const friend of friends) friend.close();
   return {
     quietPerSecond: quiet.times.length / seconds, besidePerSecond: beside.times.length / seconds,
-    quietP99: p99(quiet.times), besideP99: p99(beside.times), failed: quiet.failed + beside.failed, strange: [...strange], peak,
+    quietP99: p99(quiet.times), besideP99: p99(beside.times), failed: quiet.failed + beside.failed, peak,
+    strange: [...new Set(friends.flatMap(({ strange }) => [...strange]))],
   };
 }
-
-const strange = new Set<string>();
-
-interface Ran { readonly times: number[]; readonly failed: number }
 
 function merge(all: readonly Ran[]): Ran {
   return { times: all.flatMap(({ times }) => times), failed: all.reduce((sum, { failed }) => sum + failed, 0) };
@@ -101,47 +99,4 @@ function merge(all: readonly Ran[]): Ran {
 
 function p99(times: readonly number[]): number {
   return times.toSorted((a, b) => a - b)[Math.floor(times.length * 0.99)] ?? 0;
-}
-
-/** Asks for something, checks the answer, and asks again a little later. */
-class Good {
-  readonly #socket: Socket;
-  readonly #index: number;
-  #waiting: ((bytes: Buffer) => void) | null = null;
-
-  constructor(port: number, index: number) {
-    this.#index = index;
-    this.#socket = connect({ port, host: '127.0.0.1', noDelay: true });
-    this.#socket.on('data', (bytes: Buffer) => this.#waiting?.(bytes));
-    this.#socket.on('error', () => {});
-    this.#socket.on('close', () => this.#waiting?.(Buffer.from('closed')));
-  }
-
-  command(args: (string | Buffer)[]): Promise<Buffer> {
-    return new Promise((resolve) => {
-      this.#waiting = (bytes) => { this.#waiting = null; resolve(bytes); };
-      this.#socket.write(encodeCommand(args));
-    });
-  }
-
-  async run(seconds: number): Promise<Ran> {
-    const until = performance.now() + seconds * 1000;
-    const times: number[] = [];
-    let failed = 0;
-    for (let n = 0; performance.now() < until; n++) {
-      const from = performance.now();
-      const text = `good:${this.#index}:${n}`;
-      const reply = await this.command(['ECHO', text]);
-      if (reply.toString() !== `$${text.length}\r\n${text}\r\n`) {
-        failed++;
-        strange.add(reply.toString('latin1', 0, 80));
-        if (strange.has('closed')) break;
-      }
-      times.push(performance.now() - from);
-      await sleep(1);
-    }
-    return { times, failed };
-  }
-
-  close(): void { this.#socket.destroy(); }
 }
