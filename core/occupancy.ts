@@ -4,7 +4,8 @@
 //   slot   [ tag, check, lock │ worker 0, worker 1, … ]     in use: the sum of the row
 //
 // A slot belongs to a key while its sum is not 0. A key that finds its bucket full of others is counted in a slot that
-// all such keys share: too strict for them, but memory is bounded and nobody is forgotten.
+// many keys share, and whoever may have something there counts all of it as his: too strict for some, but memory is
+// bounded and nobody is forgotten. The lock of a bucket is that of its first slot.
 import { randomInt } from 'node:crypto';
 import type { Occupied, OccupancyTable } from './plugin.ts';
 
@@ -51,62 +52,56 @@ export class SharedOccupancy implements OccupancyTable {
   }
 
   take(id: string, limit: number): Occupied | null {
-    const { slot, tag, check } = this.#find(id);
+    const { tag, check, bucket, shared } = this.#place(id);
     const cells = this.#cells;
-    this.#lock(slot);
-    // Between the search and the lock another key may have moved in.
-    const foreign = this.#used(slot) > 0 && (cells[slot] !== tag || cells[slot + 1] !== check) && !this.#isShared(slot);
-    if (!foreign) {
-      cells[slot] = tag;
-      cells[slot + 1] = check;
-      return this.#taken(slot, limit);
+    this.#lock(bucket);
+    const own = this.#find(bucket, tag, check);
+    // Always in this order: nobody waits for a bucket while he holds a shared slot.
+    if (own < 0) this.#lock(shared);
+    const used = (own < 0 ? 0 : this.#used(own)) + this.#used(shared);
+    const slot = own < 0 ? shared : own;
+    if (used < limit) {
+      if (own >= 0) {
+        cells[own] = tag;
+        cells[own + 1] = check;
+      }
+      Atomics.add(cells, slot + rowHead + this.#worker, 1);
     }
-    this.#unlock(slot);
-    const shared = this.#shared(tag);
-    this.#lock(shared);
-    return this.#taken(shared, limit);
-  }
-
-  /** Of a slot that is locked; lets it go. */
-  #taken(slot: number, limit: number): Occupied | null {
-    const used = this.#used(slot);
-    if (used < limit) this.#cells[slot + rowHead + this.#worker]!++;
-    this.#unlock(slot);
+    if (own < 0) this.#unlock(shared);
+    this.#unlock(bucket);
     return used < limit ? { slot, used: used + 1 } : null;
   }
 
   give({ slot }: Occupied): void {
-    this.#lock(slot);
+    // Nobody else writes this cell, but for the supervisor of a worker that is dead.
     const at = slot + rowHead + this.#worker;
-    if (this.#cells[at]! > 0) this.#cells[at]!--;
-    this.#unlock(slot);
+    if (this.#cells[at]! > 0) Atomics.sub(this.#cells, at, 1);
   }
 
   used(id: string): number {
-    return this.#used(this.#find(id).slot);
+    const { tag, check, bucket, shared } = this.#place(id);
+    const own = this.#find(bucket, tag, check);
+    return (own < 0 ? 0 : this.#used(own)) + this.#used(shared);
   }
 
-  /** The key's slot, else a free one, else the shared one. */
-  #find(id: string): { slot: number; tag: number; check: number } {
-    const { tag, check } = this.#hash(id);
-    const from = header + ((tag >>> 0) % this.#buckets) * bucketSlots * this.#row;
+  /** The key's slot in its bucket, else a free one; -1: there is none. */
+  #find(bucket: number, tag: number, check: number): number {
     let free = -1;
     for (let i = 0; i < bucketSlots; i++) {
-      const slot = from + i * this.#row;
+      const slot = bucket + i * this.#row;
       const used = this.#used(slot);
-      if (used > 0 && this.#cells[slot] === tag && this.#cells[slot + 1] === check) return { slot, tag, check };
+      if (used > 0 && this.#cells[slot] === tag && this.#cells[slot + 1] === check) return slot;
       if (used === 0 && free < 0) free = slot;
     }
-    return { slot: free < 0 ? this.#shared(tag) : free, tag, check };
+    return free;
   }
 
-  /** Behind all buckets. */
-  #shared(tag: number): number {
-    return header + (this.#buckets * bucketSlots + ((tag >>> 0) % bucketSlots)) * this.#row;
-  }
-
-  #isShared(slot: number): boolean {
-    return slot >= header + this.#buckets * bucketSlots * this.#row;
+  #place(id: string): { tag: number; check: number; bucket: number; shared: number } {
+    const { tag, check } = this.#hash(id);
+    const bucket = header + ((tag >>> 0) % this.#buckets) * bucketSlots * this.#row;
+    // Behind all buckets.
+    const shared = header + (this.#buckets * bucketSlots + ((check >>> 0) % bucketSlots)) * this.#row;
+    return { tag, check, bucket, shared };
   }
 
   #used(slot: number): number {

@@ -37,7 +37,8 @@ export default definePlugin<Conf>({
   check({ whitelist, blacklist }) {
     if ((whitelist === undefined) === (blacklist === undefined)) {
       const got = whitelist === undefined ? 'neither' : 'both';
-      return [`value should match only one schema, but matches ${whitelist === undefined ? 'none' : 'both'}: `
+      return ['failed to check the configuration of stream plugin [ip-restriction]: '
+        + `value should match only one schema, but matches ${whitelist === undefined ? 'none' : 'both'}: `
         + `expected whitelist or blacklist, got ${got}`];
     }
     return [...whitelist ?? [], ...blacklist ?? []].filter((each) => !isAddressOrCidr(each))

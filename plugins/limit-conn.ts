@@ -1,7 +1,8 @@
-// Lets so many connections in at a time, makes some more wait a moment, and refuses the rest.
+// Lets so many connections (or requests) in at a time, makes some more wait a moment, and refuses the rest.
 import { connectionRequest } from '../core/connection-request.ts';
 import { ProxyError } from '../core/errors.ts';
 import { definePlugin, type Occupied, type PluginContext } from '../core/plugin.ts';
+import type { Request } from '../core/request.ts';
 import type { Session } from '../core/session.ts';
 import { compileTemplate, findVariable, type Variable } from '../core/variables.ts';
 
@@ -13,6 +14,7 @@ interface Conf {
   readonly key: string;
   readonly key_type: 'var' | 'var_combination';
   readonly rejected_msg?: string;
+  readonly per: 'connection' | 'request';
 }
 
 export default definePlugin<Conf>({
@@ -39,9 +41,13 @@ export default definePlugin<Conf>({
         description: 'What is counted apart: a variable or a text with $variables; where it reads as empty, the client address.',
       },
       key_type: { type: 'string', enum: ['var', 'var_combination'], default: 'var', description: 'How `key` is read.' },
+      per: {
+        type: 'string', enum: ['connection', 'request'], default: 'connection',
+        description: 'What is counted: open connections, or requests that were not answered yet.',
+      },
       rejected_msg: {
         type: 'string', minLength: 1, maxLength: 1024,
-        description: 'Text of the error, where the protocol has one; default `too many connections`.',
+        description: 'Text of the error, where the protocol has one; default `too many connections` or `too many requests at a time`.',
       },
       rejected_code: {
         type: 'integer', minimum: 200, maximum: 599,
@@ -59,10 +65,17 @@ export default definePlugin<Conf>({
   },
   setup(conf, context) {
     const limit = new Limit(conf, context);
+    const rest = { maxWait: (longestDelay(conf) + 1) * 1000, status: () => limit.status() };
+    // Without a protocol there are no requests.
+    if (conf.per === 'connection' || context.protocol === 'tcp' || context.protocol === 'udp') {
+      return { connect: (session) => limit.enter(session), ...rest };
+    }
     return {
-      connect: (session) => limit.enter(session),
-      maxWait: (longestDelay(conf) + 1) * 1000,
-      status: () => limit.status(),
+      request: (request) => limit.begin(request),
+      select: (request) => limit.has(request),
+      log: (request) => limit.end(request),
+      transient: true,
+      ...rest,
     };
   },
 });
@@ -82,43 +95,96 @@ class Limit {
   readonly #read: Variable['read'];
   readonly #prefix: string;
   readonly #refused: { add(): void };
+  readonly #refusal: ProxyError;
+  /** Of requests under way, by session: what is left when one ends is given back with it. */
+  readonly #requests = new WeakMap<Session, Map<Request, Occupied>>();
   #open = 0;
+  #saidAt = -Infinity;
 
   constructor(conf: Conf, context: PluginContext) {
     this.#conf = conf;
     this.#context = context;
     this.#read = compileKey(conf).read;
-    this.#prefix = `limit-conn/${context.routeId}/`;
-    this.#refused = context.counter('limit_conn_refused_total', 'Connections that limit-conn refused.');
+    this.#prefix = `limit-conn/${context.routeId}/${conf.per}/`;
+    this.#refused = context.counter('limit_conn_refused_total', 'Connections and requests that limit-conn refused.');
+    const text = conf.per === 'request' ? 'too many requests at a time' : 'too many connections';
+    this.#refusal = new ProxyError('DENIED', conf.rejected_msg ?? text);
   }
 
   enter(session: Session): void | Promise<void> {
-    const { conn, burst, rejected_msg: text } = this.#conf;
-    const place = this.#context.occupancy.take(this.#idOf(session), conn + burst);
-    if (place === null) {
-      this.#refused.add();
-      throw new ProxyError('DENIED', text ?? 'too many connections');
-    }
-    this.#open++;
+    const place = this.#take(connectionRequest(session, '', this.#context.now()));
     // However it ends, and whatever plan it has by then.
-    session.onClose(() => this.#leave(place));
-    return place.used > conn ? this.#wait(place.used) : undefined;
+    session.onClose(() => this.#give(place));
+    return this.#wait(place);
   }
 
-  #leave(place: Occupied): void {
+  begin(request: Request): void | Promise<void> {
+    const place = this.#take(request);
+    this.#under(request.session).set(request, place);
+    return this.#wait(place);
+  }
+
+  has(request: Request): boolean {
+    return this.#requests.get(request.session)?.has(request) === true;
+  }
+
+  end(request: Request): void {
+    const under = this.#requests.get(request.session);
+    const place = under?.get(request);
+    if (place === undefined) return;
+    under!.delete(request);
+    this.#give(place);
+  }
+
+  #under(session: Session): Map<Request, Occupied> {
+    const known = this.#requests.get(session);
+    if (known !== undefined) return known;
+    const made = new Map<Request, Occupied>();
+    this.#requests.set(session, made);
+    session.onClose(() => {
+      for (const place of made.values()) this.#give(place);
+      made.clear();
+    });
+    return made;
+  }
+
+  /** Throws when there is none. */
+  #take(request: Request): Occupied {
+    const { conn, burst } = this.#conf;
+    const place = this.#context.occupancy.take(this.#idOf(request), conn + burst);
+    if (place === null) {
+      this.#refused.add();
+      throw this.#refusal;
+    }
+    this.#open++;
+    return place;
+  }
+
+  #give(place: Occupied): void {
     this.#open--;
     this.#context.occupancy.give(place);
   }
 
-  #wait(used: number): Promise<void> {
+  #wait({ used }: Occupied): void | Promise<void> {
     const { conn, default_conn_delay: delay, only_use_default_delay: fixed } = this.#conf;
+    if (used <= conn) return undefined;
     const times = fixed ? 1 : Math.floor((used - 1) / conn);
-    return new Promise((resolve) => setTimeout(resolve, delay * times * 1000));
+    return new Promise((resolve) => { setTimeout(resolve, delay * times * 1000); });
   }
 
-  #idOf(session: Session): string {
-    const key = String(this.#read(connectionRequest(session, '', this.#context.now())));
-    return this.#prefix + (key === '' ? session.remoteAddress : key);
+  #idOf(request: Request): string {
+    const key = String(this.#read(request));
+    if (key !== '') return this.#prefix + key;
+    this.#sayEmpty();
+    return this.#prefix + request.session.remoteAddress;
+  }
+
+  /** Once a minute at most. */
+  #sayEmpty(): void {
+    const now = this.#context.now();
+    if (now - this.#saidAt < 60_000) return;
+    this.#saidAt = now;
+    this.#context.log.info({ key: this.#conf.key }, 'the key reads as empty: the client address is counted instead');
   }
 
   status(): Record<string, unknown> {

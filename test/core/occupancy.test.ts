@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { Worker } from 'node:worker_threads';
 import { expect, test } from 'vitest';
 import { SharedOccupancy } from '../../core/occupancy.ts';
 import type { Occupied } from '../../core/plugin.ts';
@@ -44,4 +46,30 @@ test('a thousand keys in a small table take and give at random, and nothing is l
   }
   for (const { worker, place } of held) workers[worker]!.give(place);
   expect([...new Int32Array(buffer)].slice(4).filter((_, i) => i % 6 >= 3).every((cell) => cell === 0)).toBe(true);
+});
+
+test('a key that had to share is not let in twice when there is room for it later', () => {
+  const occupancy = new SharedOccupancy(SharedOccupancy.allocate(1, 16), 0);
+  const others = Array.from({ length: 16 }, (_, i) => occupancy.take(`other-${i}`, 1)!);
+  const mine = [occupancy.take('mine', 3), occupancy.take('mine', 3)];
+  expect(mine.map((each) => each?.used)).toEqual([1, 2]);
+  for (const each of others) occupancy.give(each);
+  expect(occupancy.take('mine', 3)?.used).toBe(3);
+  expect(occupancy.take('mine', 3)).toBe(null);
+  occupancy.give(mine[0]!);
+  expect(occupancy.take('mine', 3)?.used).toBe(3);
+});
+
+test('threads that take and give at the same time never have more than the limit together', { timeout: 30_000 }, async () => {
+  const workers = 3;
+  const buffer = SharedOccupancy.allocate(workers, 16);
+  const most = new SharedArrayBuffer(8);
+  const threads = Array.from({ length: workers }, (_, worker) => new Worker(
+    new URL('occupancy-hammer.ts', import.meta.url), { workerData: { buffer, most, worker, limit: 5 } }));
+  const results = await Promise.all(threads.map(async (thread) => (await once(thread, 'message'))[0] as number));
+  for (const taken of results) expect(taken).toBeGreaterThan(1000);
+  expect(new Int32Array(most)[1]).toBeGreaterThan(1);
+  expect(new Int32Array(most)[1]).toBeLessThanOrEqual(5);
+  expect(new SharedOccupancy(buffer, 0).used('x')).toBe(0);
+  await Promise.all(threads.map((thread) => thread.terminate()));
 });
