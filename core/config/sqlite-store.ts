@@ -140,12 +140,40 @@ export class SqliteStore extends LocalStore {
     if (!this.#open) throw new ProxyError('STORE_FAILED', 'the configuration store is closed');
     if (this.readOnly) throw new ProxyError('STORE_FAILED', 'the configuration store failed: it is read-only');
     try {
+      this.#try(work);
+    } catch (error) {
+      // The past must not stand in the way of the present.
+      if (!isFull(error) || !this.#forgetHalf()) throw failure(error, '');
+      this.#transaction(work);
+    }
+  }
+
+  #try(work: () => void): void {
+    try {
       this.#db.exec('BEGIN IMMEDIATE');
       work();
       this.#db.exec('COMMIT');
     } catch (error) {
       this.#rollBack();
-      throw failure(error, '');
+      throw error;
+    }
+  }
+
+  /** The older half of history; false when it is not what fills the file up to its limit. */
+  #forgetHalf(): boolean {
+    const { page_count: pages } = this.#db.prepare('PRAGMA page_count').get() as { page_count: number };
+    const { max_page_count: most } = this.#db.prepare('PRAGMA max_page_count').get() as { max_page_count: number };
+    const { middle } = this.#statements.middle.get() as { middle: number | null };
+    // Else it is the disk that is full: room for others, not for us.
+    if (middle === null || pages < most / 2) return false;
+    try {
+      this.#try(() => {
+        this.#statements.forget.run(middle);
+        this.#statements.begin.run(middle);
+      });
+      return true;
+    } catch {
+      return false;
     }
   }
 
@@ -196,7 +224,7 @@ export class SqliteStore extends LocalStore {
 type Of = { readonly kind: Kind; readonly id: string };
 type Statements = Readonly<Record<
   | 'put' | 'remove' | 'remember' | 'forget' | 'count' | 'past' | 'pastOf' | 'cut' | 'cutOf' | 'since'
-  | 'keep' | 'forgetRecords' | 'records', StatementSync>>;
+  | 'middle' | 'begin' | 'keep' | 'forgetRecords' | 'records', StatementSync>>;
 
 function prepare(db: DatabaseSync): Statements {
   const changes = 'FROM history WHERE revision < ?';
@@ -212,6 +240,8 @@ function prepare(db: DatabaseSync): Statements {
     cut: db.prepare(`SELECT revision ${changes} ${newest} LIMIT 1 OFFSET ?`),
     cutOf: db.prepare(`SELECT revision ${changes} AND kind = ? AND id = ? ${newest} LIMIT 1 OFFSET ?`),
     since: db.prepare("SELECT value FROM state WHERE name = 'history_since'"),
+    middle: db.prepare('SELECT (min(revision) + max(revision)) / 2 AS middle FROM history'),
+    begin: db.prepare("INSERT OR REPLACE INTO state VALUES ('history_since', ?)"),
     keep: db.prepare(
       'INSERT INTO audit (id, record) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET record = excluded.record'),
     forgetRecords: db.prepare('DELETE FROM audit WHERE number <= (SELECT max(number) FROM audit) - ?'),
@@ -301,6 +331,10 @@ const reasons: Readonly<Record<number, string>> = {
   14: 'it could not be opened',
   26: 'it is not a database',
 };
+
+function isFull(error: unknown): boolean {
+  return ((error as { errcode?: number }).errcode ?? 0) % 256 === 13;
+}
 
 function failure(error: unknown, place: string): ProxyError {
   if (error instanceof ProxyError) {

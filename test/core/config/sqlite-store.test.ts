@@ -83,6 +83,20 @@ test('a store at its size limit refuses the write, keeps what it had and goes on
   await again.close();
 });
 
+test('history makes room when the store reaches its size limit, and says since when it is known', async () => {
+  const path = join(folder, 'small.db');
+  const store = SqliteStore.open({ path, maxBytes: 1024 * 1024 });
+  for (let n = 1; n <= 60; n++) await store.put('upstreams', 'a', { n, text: 'x'.repeat(50_000) });
+  const { since, versions } = await store.history();
+  expect(since).toBeGreaterThan(30);
+  expect(versions.map(({ revision }) => revision)).toEqual(Array.from({ length: 60 - since }, (_, n) => 60 - n));
+  expect(statSync(path).size).toBeLessThanOrEqual(1024 * 1024);
+  await store.close();
+  const again = SqliteStore.open({ path });
+  expect([again.get('upstreams', 'a')?.value['n'], (await again.history()).since]).toEqual([60, since]);
+  await again.close();
+});
+
 test('a write that the system refuses is STORE_FAILED, and everything acknowledged before is there',
   async () => {
   const path = join(folder, 'limited.db');
