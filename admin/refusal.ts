@@ -57,9 +57,9 @@ export function refusalOf(problems: readonly Problem[]): Refusal | null {
 }
 
 /** 400 for one problem whose text says everything. */
-export function refusalText(text: string, path: readonly string[] = [], got = ''): Refusal {
+export function refusalText(text: string, path: readonly string[] = [], got = '', expected = ''): Refusal {
   return new Refusal(400, {
-    error_msg: text, errors: [{ path: path.join('.'), expected: '', got, message: text }],
+    error_msg: text, errors: [{ path: path.join('.'), expected, got, message: text }],
   });
 }
 

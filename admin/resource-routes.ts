@@ -94,9 +94,9 @@ class ResourceRoutes {
     const { row, request } = call;
     const body = bodyOf(request);
     const id = call.id === '' ? idIn(row, request.params, givenId(row, body)) : call.id;
-    if (id === '') throw refusalText(row.missingId, ['id'], 'nothing');
+    if (id === '') throw refusalText(row.missingId, ['id'], 'nothing', 'an id');
     if (call.id !== '' && givenId(row, body) !== '' && givenId(row, body) !== ownPart(id)) {
-      throw refusalText(`wrong ${row.singular} id`, [row.idMember], givenId(row, body));
+      throw refusalText(`wrong ${row.singular} id`, [row.idMember], JSON.stringify(givenId(row, body)), JSON.stringify(ownPart(id)));
     }
     return this.#write(call, { row, id, make: () => withoutGivenId(row, body), ...changeConditions(request) });
   }
@@ -105,7 +105,7 @@ class ResourceRoutes {
     const { row, request } = call;
     const body = bodyOf(request);
     if (call.id !== '' || givenId(row, body) !== '') {
-      throw refusalText(`wrong ${row.singular} id, do not need it`, ['id']);
+      throw refusalText(`wrong ${row.singular} id, do not need it`, ['id'], JSON.stringify(call.id || givenId(row, body)), 'none: it is made');
     }
     const options = writeOptions(request, this.#options.audit);
     return this.#answer(call, options, await this.#options.writer.create(row, body, options, changeConditions(request)));
@@ -116,7 +116,7 @@ class ResourceRoutes {
     const { row, request, id } = call;
     if (!row.methods.includes('PATCH')) throw refuse(405, `not supported \`PATCH\` method for ${row.singular}`);
     const body = bodyOf(request);
-    if (id === '') throw refusalText(row.missingId, ['id'], 'nothing');
+    if (id === '') throw refusalText(row.missingId, ['id'], 'nothing', 'an id');
     const make = (old: Value | undefined): unknown => {
       if (old === undefined) throw notFound;
       return path.length === 0 ? withoutGivenId(row, mergePatch(old, body)) : replaceAt(old, path, body);
@@ -126,7 +126,7 @@ class ResourceRoutes {
 
   async delete(call: Call): Promise<FastifyReply> {
     const { row, request, id } = call;
-    if (id === '') throw refusalText(row.missingId, ['id'], 'nothing');
+    if (id === '') throw refusalText(row.missingId, ['id'], 'nothing', 'an id');
     const options = writeOptions(request, this.#options.audit);
     const change = { row, id, make: () => undefined, ...changeConditions(request) };
     const result = await this.#options.writer.write([change], options);

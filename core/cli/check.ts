@@ -3,13 +3,14 @@ import { existsSync, readFileSync } from 'node:fs';
 import { extname } from 'node:path';
 import { readDocument, Unreadable } from '../config/document.ts';
 import { readResources } from '../config/resource-file.ts';
-import { isKind } from '../config/resource.ts';
+import { isKind, kindNames } from '../config/resource.ts';
 import { emptyConfig } from '../config/source.ts';
 import { defaultUpstream } from '../default-upstream.ts';
 import { builtIn, Loader, type ModuleFolder } from '../loader.ts';
+import { nearest } from '../problem.ts';
 import { referencesOf } from '../references.ts';
 import { Registry } from '../registry.ts';
-import { loadSettings, whyUnread, type Settings } from '../settings.ts';
+import { loadSettings, settingsSchema, whyUnread, type Settings } from '../settings.ts';
 import { wrongListeners } from '../usable-listeners.ts';
 import { byPlace } from './by-place.ts';
 import { exitCodes, type ExitCode } from './exit-codes.ts';
@@ -94,7 +95,12 @@ function foldersOf({ plugins, protocols }: Settings): ModuleFolder[] {
 function isResourcesFile(file: string): boolean {
   try {
     const { value } = readDocument(readFileSync(file, 'utf8'), formatOf(file), process.env);
-    return typeof value === 'object' && value !== null && Object.keys(value).some(isKind);
+    if (typeof value !== 'object' || value === null) return false;
+    const names = Object.keys(value);
+    const settings = Object.keys(settingsSchema['properties'] as object);
+    // `stream_route:` alone is a misspelt kind.
+    const misspelt = names.some((name) => nearest(name, kindNames) !== undefined) && !names.some((name) => settings.includes(name));
+    return names.some(isKind) || misspelt;
   } catch (error) {
     if (error instanceof Unreadable || (error as NodeJS.ErrnoException).code !== undefined) return false;
     throw error;

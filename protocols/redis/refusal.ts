@@ -12,7 +12,7 @@ export function refusal(request: RedisRequest, backend: RedisBackend): ProxyErro
       return refused(`ERR ${shown(name)} is never passed on by a proxy: connect to the server itself`);
     case table.HARMFUL:
       return backend.allows(name) ? null : refused(`ERR ${shown(name)} would harm other clients of this route; `
-        + `protocol.conf.allow_commands: ["${name}"] allows it`);
+        + `protocol.conf.allow_commands: ["${name.replace('|', ' ')}"] allows it`);
     case table.STATEFUL:
       return redirects(request) ? refused('ERR CLIENT TRACKING REDIRECT is not supported by a proxy, '
         + 'whose clients have numbers of its own: use HELLO 3') : null;

@@ -83,6 +83,8 @@ test('an invalid body is 400 with place, expectation and what came, and changes 
   for (const [path, body] of invalid) {
     const { status, json: answered, text } = await bench.ask('PUT', path, { body });
     expect(text).not.toContain('S3CR3T');
+    const listed = answered.errors as readonly { readonly expected: string; readonly got: string }[] | undefined;
+    expect(listed?.filter(({ expected, got }) => expected === '' || got === '') ?? []).toEqual([]);
     answers.push([path, body, status, answered.error_msg]);
   }
   expect(answers).toEqual(invalid.map(([path, body, text]) => [path, body, 400, text]));

@@ -36,6 +36,13 @@ test('a resources file is checked with plugins and protocols, every mistake on a
   ]);
 });
 
+test('a misspelt kind is told as one', async () => {
+  using place = new Place();
+  place.write('r.yaml', 'stream_route:\n  - id: 1\n');
+  expect(await place.run('check', '-c', 'r.yaml')).toMatchObject({
+    code: 1, err: 'r.yaml:1:1: unknown property "stream_route", did you mean "stream_routes"?\n' });
+});
+
 test('settings are checked together with the resources they name', async () => {
   using place = new Place();
   place.write('conf/millrace.yaml', 'resources: routes.yaml\n');
