@@ -195,7 +195,7 @@ export class PortListener {
 }
 
 async function runConnectHooks(places: readonly Place[], session: Session, longest: number): Promise<ProxyError | null> {
-  for (const { hooks, mark, report } of places) {
+  for (const { hooks, mark, report, failsOpen } of places) {
     ran(mark);
     try {
       const wait = hooks.connect!(session);
@@ -204,9 +204,9 @@ async function runConnectHooks(places: readonly Place[], session: Session, longe
       return new ProxyError('PLUGIN_TIMEOUT');
     } catch (cause) {
       if (cause instanceof ProxyError) return cause;
-      // A gate that broke stays shut.
+      // A gate that broke stays shut, unless it was told otherwise.
       report('PLUGIN_FAILED', cause);
-      return new ProxyError('PLUGIN_FAILED', undefined, { cause });
+      if (failsOpen !== true) return new ProxyError('PLUGIN_FAILED', undefined, { cause });
     }
   }
   return null;

@@ -13,6 +13,7 @@ export interface Meta {
   readonly phases?: readonly string[];
   readonly filter?: readonly unknown[];
   readonly error_response?: string | object;
+  readonly on_failure?: 'refuse' | 'pass';
   readonly pre_function?: string;
 }
 

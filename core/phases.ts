@@ -17,7 +17,8 @@ export function runRequestHooks(hooks: readonly RequestHook[], request: Request)
       wait = hook.run(request);
     } catch (cause) {
       pluginFailed(request, hook, cause);
-      return undefined;
+      if (request.settled) return undefined;
+      continue;
     }
     if (wait !== undefined) return resume(hooks, i, request, wait);
     if (request.settled) return undefined;
@@ -67,7 +68,7 @@ function pluginFailed(request: Request, hook: RequestHook, cause: unknown): void
     return;
   }
   hook.report('PLUGIN_FAILED', cause);
-  request.settle(new ProxyError('PLUGIN_FAILED', undefined, { cause }));
+  if (!hook.failsOpen) request.settle(new ProxyError('PLUGIN_FAILED', undefined, { cause }));
 }
 
 /** Asks the places of a plan whether their response and log hooks want this request. */
@@ -106,7 +107,7 @@ export function runResponseHooks(plan: Plan, request: Request): void {
       observer.response!(request);
     } catch (cause) {
       observer.report('PLUGIN_FAILED', cause);
-      request.outcome = new ProxyError('PLUGIN_FAILED', undefined, { cause });
+      if (!observer.failsOpen) request.outcome = new ProxyError('PLUGIN_FAILED', undefined, { cause });
     }
   }
 }

@@ -102,6 +102,7 @@ export class PlaceBuilder {
       version: plugin.version ?? '',
       priority: meta.priority ?? plugin.priority,
       hooks: narrowed(hooks, meta),
+      failsOpen: meta.on_failure === 'pass',
       ...this.#bookkeeping(name, route.id, series, mark),
     };
   }

@@ -19,18 +19,22 @@ export interface Place {
   readonly mark: number;
   /** Says in the log, at a limited rate, that a hook failed. */
   readonly report: Report;
+  /** What its hooks fail at goes on, instead of being refused. */
+  readonly failsOpen?: boolean;
   /** Its series go. Called after its hooks were closed. */
   readonly release?: () => void;
 }
 
 export interface RequestHook {
   readonly run: (request: Request) => void | Promise<void>;
+  readonly failsOpen: boolean;
   readonly maxWait: number;
   readonly mark: number;
   readonly report: Report;
 }
 
 export interface Observer {
+  readonly failsOpen: boolean;
   readonly select: ((request: Request) => boolean) | null;
   readonly response: ((request: Request) => void) | null;
   readonly log: ((request: Request) => void) | null;
@@ -83,6 +87,7 @@ export class Plan {
     this.connect = places.filter((place) => place.hooks.connect !== undefined);
     this.request = filled(places.filter((place) => place.hooks.request !== undefined).map((place) => ({
       run: place.hooks.request!.bind(place.hooks),
+      failsOpen: place.failsOpen === true,
       maxWait: place.hooks.maxWait ?? options.requestTimeout,
       mark: place.mark,
       report: place.report,
@@ -164,6 +169,7 @@ function letsGo({ hooks }: Place): boolean {
 function observer(place: Place, index: number): Observer {
   const { hooks } = place;
   return {
+    failsOpen: place.failsOpen === true,
     select: hooks.select === undefined ? null : hooks.select.bind(hooks),
     response: hooks.response === undefined ? null : hooks.response.bind(hooks),
     log: hooks.log === undefined ? null : hooks.log.bind(hooks),

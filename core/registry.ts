@@ -32,6 +32,11 @@ export const metaSchema: JsonSchema = {
       description: 'Text of errors that the plugin gives; an object is written as JSON.', 'x-expected': 'text or object',
       anyOf: [{ type: 'string', minLength: 1, maxLength: 512 }, { type: 'object', minProperties: 1, maxProperties: 32 }],
     },
+    on_failure: {
+      enum: ['refuse', 'pass'],
+      description: 'What becomes of a request or connection at which a hook throws what is no `ProxyError`: `refuse` (default), '
+        + 'or `pass`, as if the plugin were not there. A hook that does not end in time refuses.',
+    },
     pre_function: { type: 'string', description: 'Accepted for configurations that exist; it is never run, and the log says so.' },
   },
 };
