@@ -1,6 +1,6 @@
 // Changes of resources, one after another: checked together, made durable, run by every worker, then answered. What
 // the workers cannot run although it passed the checks is taken back.
-import { checkReferences, checkResource, checkUnused, type References } from '../core/config/check.ts';
+import { checkReferences, checkResource, checkUnused, resourcesIn, type References } from '../core/config/check.ts';
 import { ReferenceGraph, type Refers, type User } from '../core/config/graph.ts';
 import { kinds, type Kind, type Resource, type Value } from '../core/config/resource.ts';
 import type { Config, Store, Write } from '../core/config/source.ts';
@@ -285,12 +285,8 @@ export class Writer {
   readonly #refers: Refers = (plugin, conf) => this.#options.references.refers?.(plugin, conf) ?? [];
 
   #referencesIn(config: Config): References {
-    return {
-      ...this.#options.references,
-      resource: (kind, id) => config.resources[kind].get(id)?.value,
-      globalRuleOf: (plugin, except) => [...config.resources.global_rules.values()].find(({ id, value }) =>
-        id !== except && Object.hasOwn((value['plugins'] ?? {}) as object, plugin))?.id,
-    };
+    const { references } = this.#options;
+    return references.within?.(config) ?? { ...references, ...resourcesIn(() => config) };
   }
 }
 

@@ -1,6 +1,6 @@
 // What the checks of resources ask, answered from the registry and from the configuration as it is.
-import type { References } from './config/check.ts';
-import { kindNames, type Value } from './config/resource.ts';
+import { resourcesIn, type References } from './config/check.ts';
+import { kindNames, type Kind, type Value } from './config/resource.ts';
 import type { PluginConfs } from './config/schemas/plugins.ts';
 import type { Config } from './config/source.ts';
 import type { Registry } from './registry.ts';
@@ -9,18 +9,15 @@ import type { Registry } from './registry.ts';
 export function referencesOf(registry: Registry, config?: () => Config): References {
   return {
     checkPlugin: (name, conf, place) =>
-      registry.checkPlugin(name, conf, config === undefined ? [] : othersOf(name, place, config())),
+      registry.checkPlugin(name, conf, () => (config === undefined ? [] : othersOf(name, place, config()))),
     checkMetadata: (name, conf) => registry.checkMetadata(name, conf),
     checkProtocol: (name, conf) => registry.checkProtocol(name, conf),
     upstreamNames: () => ({ checks: registry.checkTypes, discoveries: registry.discoveryTypes }),
     checkExpression: (expression) => registry.checkExpression(expression),
     names: (what) => [...(what === 'plugin' ? registry.plugins : registry.protocols).keys()],
     refers: (plugin, conf) => refers(registry, plugin, conf),
-    ...(config === undefined ? {} : {
-      resource: (kind, id): Value | undefined => config().resources[kind].get(id)?.value,
-      globalRuleOf: (plugin, except): string | undefined => [...config().resources.global_rules.values()].find(
-        ({ id, value }) => id !== except && Object.hasOwn(value['plugins'] as object, plugin))?.id,
-    } satisfies Pick<References, 'resource' | 'globalRuleOf'>),
+    within: (other) => referencesOf(registry, () => other),
+    ...(config === undefined ? {} : resourcesIn(config)),
   };
 }
 
@@ -33,15 +30,26 @@ function refers(registry: Registry, name: string, conf: Value): ReturnType<NonNu
   }
 }
 
+interface Place { readonly place: string; readonly conf: unknown }
+type ById = Config['resources'][Kind];
+
 /** The same plugin in other places of the configuration as it is. */
-function othersOf(plugin: string, place: string, config: Config): { place: string; conf: unknown }[] {
-  const others: { place: string; conf: unknown }[] = [];
-  for (const kind of kindNames) {
-    for (const { id, value } of config.resources[kind].values()) {
-      const conf = (value as { plugins?: PluginConfs }).plugins?.[plugin];
-      const at = `${kind}/${id}`;
-      if (conf !== undefined && at !== place) others.push({ place: at, conf });
-    }
-  }
-  return others;
+function othersOf(plugin: string, place: string, config: Config): Place[] {
+  return kindNames.flatMap((kind) => placesOf(kind, config.resources[kind], plugin)).filter((each) => each.place !== place);
+}
+
+// By plugin, for each map of resources: a change of a thousand asks a thousand times.
+const placesBefore = new WeakMap<ById, Map<string, readonly Place[]>>();
+
+function placesOf(kind: Kind, resources: ById, plugin: string): readonly Place[] {
+  const known = placesBefore.get(resources) ?? new Map<string, readonly Place[]>();
+  placesBefore.set(resources, known);
+  const before = known.get(plugin);
+  if (before !== undefined) return before;
+  const places = [...resources.values()].flatMap(({ id, value }) => {
+    const conf = (value as { plugins?: PluginConfs }).plugins?.[plugin];
+    return conf === undefined ? [] : [{ place: `${kind}/${id}`, conf }];
+  });
+  known.set(plugin, places);
+  return places;
 }

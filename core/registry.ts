@@ -85,7 +85,7 @@ export class Registry {
 
   /** Undefined: no plugin of this name. `others`: where it is configured beside the place being checked. */
   checkPlugin(
-    name: string, conf: Readonly<Record<string, unknown>>, others: CheckContext['others'] = [],
+    name: string, conf: Readonly<Record<string, unknown>>, others: () => CheckContext['others'] = () => [],
   ): readonly Problem[] | undefined {
     const plugin = this.plugins.get(name);
     if (plugin === undefined) return undefined;
@@ -101,15 +101,11 @@ export class Registry {
     if (problems.length > 0) return problems;
     const filled = structuredClone(own);
     plugin.validate(filled);
-    const texts = plugin.value.check?.(filled, { others: others.map((each) => ({ ...each, conf: this.#filled(plugin, each.conf) })) }) ?? [];
+    const texts = plugin.value.check?.(filled, {
+      // Most plugins never ask, and there may be ten thousand.
+      get others() { return others().map((each) => ({ ...each, conf: filledOf(plugin, each.conf) })); },
+    }) ?? [];
     return texts.map((text) => problemOf(text, plugin.value.schema['properties']));
-  }
-
-  /** A configuration with its defaults, so that two can be compared. */
-  #filled(plugin: Registered<Plugin>, conf: unknown): unknown {
-    const { _meta: _left, ...own } = structuredClone(conf) as Record<string, unknown>;
-    plugin.validate(own);
-    return own;
   }
 
   checkMetadata(name: string, conf: Readonly<Record<string, unknown>>): readonly Problem[] | undefined {
@@ -132,4 +128,19 @@ export class Registry {
   checkExpression(expression: unknown): readonly Problem[] {
     return checkExpression(expression).map((text) => problem([], 'an expression', 'this one', text));
   }
+}
+
+const filledBefore = new WeakMap<Registered<Plugin>, WeakMap<object, unknown>>();
+
+/** A configuration with its defaults, so that two can be compared. */
+function filledOf(plugin: Registered<Plugin>, conf: unknown): unknown {
+  const known = filledBefore.get(plugin) ?? new WeakMap<object, unknown>();
+  filledBefore.set(plugin, known);
+  const before = known.get(conf as object);
+  if (before !== undefined) return before;
+  const { _meta: _left, ...own } = structuredClone(conf) as Record<string, unknown>;
+  plugin.validate(own);
+  // What is stored never changes.
+  if (Object.isFrozen(conf)) known.set(conf as object, own);
+  return own;
 }

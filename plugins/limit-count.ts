@@ -97,12 +97,13 @@ function checkPolicy(conf: Conf): string[] {
   return wrong;
 }
 
-function checkGroup(conf: Conf, { others }: CheckContext): string[] {
+function checkGroup(conf: Conf, context: CheckContext): string[] {
+  // Without a group nobody has to collect the others.
   if (conf.group === undefined) return [];
   const mine = canonical(conf);
   const differs = (theirs: unknown): boolean =>
     isConf(theirs) && theirs.group === conf.group && canonical(theirs) !== mine;
-  const other = others.find((each) => differs(each.conf));
+  const other = context.others.find((each) => differs(each.conf));
   if (other === undefined) return [];
   return [`group conf mismatched: ${other.place} has the group ${conf.group} with other settings`];
 }

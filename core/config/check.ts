@@ -8,6 +8,7 @@ import { wrongSsl } from './check-ssl.ts';
 import { wrongUpstream, type UpstreamNames } from './check-upstream.ts';
 import { referencesIn, type User } from './graph.ts';
 import { kindNames, kinds, type Kind, type Value } from './resource.ts';
+import type { Config } from './source.ts';
 
 /** What the checks must know of plugins, protocols and other resources; the composition root fills it in. */
 export interface References {
@@ -29,8 +30,19 @@ export interface References {
   refers?(plugin: string, conf: Value): readonly { readonly kind: Kind; readonly id: string }[];
   /** Which global rule, other than this one, has the plugin. Absent: not checked. */
   globalRuleOf?(plugin: string, except: string): string | undefined;
+  /** The same in another configuration. Absent: only what it can do without one. */
+  within?(config: Config): References;
   /** Check and discovery types that there are. Absent: any is taken. */
   upstreamNames?(): UpstreamNames;
+}
+
+/** What the checks ask of other resources. */
+export function resourcesIn(config: () => Config): Required<Pick<References, 'resource' | 'globalRuleOf'>> {
+  return {
+    resource: (kind, id) => config().resources[kind].get(id)?.value,
+    globalRuleOf: (plugin, except) => [...config().resources.global_rules.values()]
+      .find(({ id, value }) => id !== except && Object.hasOwn(objectOf(value['plugins']), plugin))?.id,
+  };
 }
 
 export type Named = 'plugin' | 'protocol';

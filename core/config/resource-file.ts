@@ -3,7 +3,7 @@
 import { createHash } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import { cut, nearest, nest, problem, show, type At, type Problem } from '../problem.ts';
-import { checkId, checkReferences, checkResource, idText, type References } from './check.ts';
+import { checkId, checkReferences, checkResource, idText, resourcesIn, type References } from './check.ts';
 import { readDocument, Unreadable, type ParsedDocument, type Position } from './document.ts';
 import type { Environment } from './environment.ts';
 import { isKind, kindNames, kinds, type Kind, type Resource, type Value } from './resource.ts';
@@ -214,8 +214,7 @@ class Reading {
       ...withoutResources(references),
       resource: (kind, id) => config.resources[kind].get(id)?.value ?? references.resource?.(kind, id),
       refers: (plugin, conf) => references.refers?.(plugin, conf) ?? [],
-      globalRuleOf: (plugin, except) => [...config.resources.global_rules.values()].find(
-        ({ id, value }) => id !== except && Object.hasOwn(value['plugins'] as Value, plugin))?.id,
+      globalRuleOf: resourcesIn(() => config).globalRuleOf,
     };
     for (const kind of kindNames) {
       for (const { at, id, value } of this.#listed[kind]) {

@@ -37,6 +37,8 @@ test('an end survives kill -9, and then the route is gone on every worker', pati
   expect((await second.call('GET', `${routes}/shorter`)).status).toBe(404);
   await expect.poll(async () => (await second.call('GET', `${routes}/short`)).status, { timeout: 10_000 }).toBe(404);
   expect(Date.now() / 1000).toBeGreaterThanOrEqual(expiresAt);
+  await expect.poll(() => RespClient.connect(port).then(async (client) => client.close(), ({ message }: Error) => message), { timeout: 2000 })
+    .toContain('ECONNREFUSED');
   // A worker that still listened would take some of them.
   for (let i = 0; i < 16; i++) await expect(RespClient.connect(port)).rejects.toThrow('ECONNREFUSED');
   expect((await second.call('GET', routes)).body).toEqual({ total: 0, list: [] });
