@@ -13,6 +13,7 @@ import type { UpstreamValue } from './config/schemas/upstream.ts';
 import { emptyConfig, type Config, type ConfigSource, type Store } from './config/source.ts';
 import { SqliteStore } from './config/sqlite-store.ts';
 import { DataPlane } from './data-plane.ts';
+import { unknownProtocols } from './listener-protocols.ts';
 import { defaultUpstream } from './default-upstream.ts';
 import { ProxyError } from './errors.ts';
 import { builtIn, Loader, type ModuleFolder } from './loader.ts';
@@ -29,7 +30,6 @@ import type { EtcdSettings, Settings } from './settings.ts';
 import { CertificateFiles } from './tls/certificate-files.ts';
 import { refuseTakenPorts } from './taken-ports.ts';
 import { LOADER, PLANE, REGISTRY, STORE } from './tokens.ts';
-import { wrongListeners } from './usable-listeners.ts';
 import { SharedWindows } from './windows.ts';
 import { Workers } from './workers.ts';
 
@@ -89,7 +89,7 @@ export async function startApp(options: AppOptions): Promise<App> {
   for (const { error, file } of loader.modules) {
     if (error !== null) log.error({ code: 'MODULE_FAILED', file, text: error }, 'a module could not be loaded');
   }
-  const [wrong] = wrongListeners(settings.listeners, [...registry.protocols.keys(), ...notLoaded(loader)]);
+  const [wrong] = unknownProtocols(settings.listeners, [...registry.protocols.keys(), ...notLoaded(loader)]);
   if (wrong !== undefined) throw new ProxyError('SETTINGS_INVALID', wrong.message);
   if (workers > 1) await refuseTakenPorts(settings.listeners);
 

@@ -7,11 +7,12 @@ import { isKind, kindNames } from '../config/resource.ts';
 import { emptyConfig } from '../config/source.ts';
 import { defaultUpstream } from '../default-upstream.ts';
 import { builtIn, Loader, type ModuleFolder } from '../loader.ts';
+import { unknownProtocols } from '../listener-protocols.ts';
 import { nearest } from '../problem.ts';
 import { referencesOf } from '../references.ts';
 import { Registry } from '../registry.ts';
 import { loadSettings, settingsSchema, whyUnread, type Settings } from '../settings.ts';
-import { wrongListeners } from '../usable-listeners.ts';
+import { wrongFiles } from '../tls/certificate-files.ts';
 import { byPlace } from './by-place.ts';
 import { exitCodes, type ExitCode } from './exit-codes.ts';
 
@@ -41,8 +42,11 @@ async function checkSettings(file: string | null, found: Findings): Promise<void
   found.warnings.push(...folders.filter(({ path }) => !existsSync(path)).map(({ kind, path }) => `${kind}s: there is no folder ${path}`));
   const { registry, modules } = await load(folders);
   found.errors.push(...broken(modules));
-  const wrong = wrongListeners(settings.listeners, [...registry.protocols.keys()]);
-  found.errors.push(...wrong.map(({ message }) => `${file ?? 'defaults'}: ${message}`));
+  const wrong = [
+    ...unknownProtocols(settings.listeners, [...registry.protocols.keys()]).map(({ message }) => message),
+    ...wrongFiles(settings.listeners),
+  ];
+  found.errors.push(...wrong.map((text) => `${file ?? 'defaults'}: ${text}`));
   if (settings.resources !== undefined) checkResources(settings.resources, registry, found);
 }
 

@@ -111,6 +111,11 @@ export class CertificateFiles {
   }
 }
 
+/** What is wrong with the files of listeners: a text for each, with its place. */
+export function wrongFiles(listeners: readonly ListenerSettings[]): string[] {
+  return listeners.flatMap(sourcesOf).map(readPair).filter((pair) => typeof pair === 'string');
+}
+
 function sourcesOf({ address, port, tls }: ListenerSettings, index: number): Source[] {
   const listener = `${address} ${port}`;
   const place = `listeners[${index}].tls`;
