@@ -10,6 +10,7 @@ import { ClientCounter, PortListener } from './listener.ts';
 import type { LoadedModule, Loader } from './loader.ts';
 import type { Logger } from './log.ts';
 import { Metrics, type MetricsSnapshot } from './metrics.ts';
+import { hexOf, parseNetwork, prefixOf } from './network.ts';
 import type { ListenerStatus, PlaneStatus, Rejection } from './plane.ts';
 import { watchProcess, type ProcessMetrics } from './process-metrics.ts';
 import { SharedOccupancy } from './occupancy.ts';
@@ -171,7 +172,7 @@ export class DataPlane {
   }
 
   inspect(question: Question): Answer {
-    return inspect(question, { worker: this.#options.worker, engine: this.engine, routes: this.routes });
+    return inspect(question, { worker: this.#options.worker, engine: this.engine, routes: this.routes, surroundings: this.#surroundings });
   }
 
   metrics(): MetricsSnapshot {
@@ -247,6 +248,7 @@ export class DataPlane {
       address: settings.address,
       port: settings.port,
       handshakes: settings.tls === undefined ? null : (events) => this.#certificates.handshakes(settings, events),
+      balancers: settings.proxy_protocol === undefined ? null : anyOf(settings.proxy_protocol.trusted),
       reusePort: workers > 1,
       engine,
       clients: Math.ceil(engine.limits.clientsPerListener / workers),
@@ -262,4 +264,12 @@ export class DataPlane {
 
 function nameOf({ kind, id }: Rejection): string {
   return `${kind} ${id}`;
+}
+
+function anyOf(networks: readonly string[]): (address: string) => boolean {
+  const parsed = networks.map(parseNetwork);
+  return (address) => {
+    const hex = hexOf(address);
+    return parsed.some(({ family, bits, prefix }) => hex.length === (family === 4 ? 8 : 32) && prefixOf(hex, bits) === prefix);
+  };
 }

@@ -51,6 +51,7 @@ const failures = {
   ROUTE_REMOVED: { source: 'config', text: 'the route was removed' },
   STORE_AWAY: { source: 'config', text: 'the configuration store does not answer' },
   STORE_BACK: { source: 'config', text: 'the configuration store answers again' },
+  PROXY_HEADER: { source: 'downstream', text: 'no PROXY header, or one of somebody who is not trusted' },
   KILLED: { source: 'config', text: 'closed by an operator' },
   DRAINED: { source: 'config', text: 'shutting down' },
   INTERNAL: { source: 'internal', text: 'internal error' },

@@ -7,6 +7,7 @@ import { adoptAccepted, readData } from './inlet.ts';
 import { ran } from './last-plugin.ts';
 import type { Place } from './plan.ts';
 import type { Protocol } from './protocol.ts';
+import { readProxyHeader, type ProxyAddresses } from './proxy-header.ts';
 import type { Route } from './route.ts';
 import type { Session } from './session.ts';
 import { listenFailure } from './taken-ports.ts';
@@ -17,6 +18,8 @@ export interface ListenerOptions {
   readonly port: number;
   /** Null: no TLS. */
   readonly handshakes: ((events: HandshakeEvents) => Handshakes) | null;
+  /** Whose PROXY header is believed, and must be there; null: nobody sends one. */
+  readonly balancers: ((address: string) => boolean) | null;
   /** Several workers listen on the same port. */
   readonly reusePort: boolean;
   readonly engine: Engine;
@@ -59,19 +62,42 @@ export class PortListener {
   #clients = 0;
   /** TLS: connections, those whose handshake is under way among them. */
   #raw = 0;
+  /** Connections whose PROXY header did not come yet. */
+  #announcing = 0;
   #lastRefusal = 0;
 
   constructor(options: ListenerOptions) {
     this.options = options;
     const sockets = { pauseOnConnect: true, allowHalfOpen: true, noDelay: true } as const;
+    const behind = new WeakMap<Socket, ProxyAddresses>();
     const handshakes = options.handshakes?.({
-      onSecure: (socket, _raw, greeted) => this.#accepted(socket, greeted),
+      onSecure: (socket, raw, greeted) => this.#accepted(socket, greeted, behind.get(raw)),
       onFailed: (code, raw) => options.engine.connectionEnded(code, '', plain(raw.remoteAddress ?? '')),
     });
-    this.#server = createServer(sockets, (socket) => {
-      if (handshakes === undefined) this.#accepted(socket, null);
-      else if (this.#mayShakeHands(socket)) handshakes.begin(socket);
-    });
+    const begin = (socket: Socket, addresses?: ProxyAddresses): void => {
+      if (handshakes === undefined) return this.#accepted(socket, null, addresses);
+      if (addresses !== undefined) behind.set(socket, addresses);
+      if (this.#mayShakeHands(socket)) handshakes.begin(socket);
+    };
+    this.#server = createServer(sockets, options.balancers === null ? (socket) => begin(socket) : (socket) => this.#announced(socket, begin));
+  }
+
+  /** A connection of a balancer, which says first whose it is. */
+  #announced(socket: Socket, begin: (socket: Socket, addresses?: ProxyAddresses) => void): void {
+    const { engine, balancers, clients } = this.options;
+    const from = plain(socket.remoteAddress ?? '');
+    const refuse = (text: string): void => {
+      socket.destroy();
+      engine.connectionEnded('PROXY_HEADER', '', from);
+      engine.log.debug({ code: 'PROXY_HEADER', remote_addr: from, text }, 'a connection without a PROXY header');
+    };
+    socket.on('error', () => undefined);
+    if (!balancers!(from)) return refuse('it comes from an address that is not trusted');
+    if (this.#announcing >= clients) return refuse('too many of them are waited for');
+    this.#announcing++;
+    readProxyHeader(socket, engine.limits.requestTimeout)
+      .then(({ addresses }) => begin(socket, addresses ?? undefined), (error: Error) => refuse(error.message))
+      .finally(() => { this.#announcing--; });
   }
 
   listen(): Promise<number> {
@@ -110,13 +136,14 @@ export class PortListener {
     return false;
   }
 
-  #accepted(socket: Socket, greeted: Greeted | null): void {
+  #accepted(socket: Socket, greeted: Greeted | null, announced?: ProxyAddresses): void {
     const { engine, perAddress } = this.options;
     const origin: Origin = {
       remoteAddress: plain(socket.remoteAddress ?? ''),
       remotePort: socket.remotePort ?? 0,
       localAddress: plain(socket.localAddress ?? ''),
       localPort: socket.localPort ?? this.options.port,
+      ...(announced === undefined ? {} : announcedAs(announced, this.options.port)),
       sni: greeted?.sni ?? null,
       tls: greeted !== null,
       ...(greeted === null || greeted.certificate === null ? {} : { certificate: greeted.certificate }),
@@ -128,7 +155,8 @@ export class PortListener {
     }
     let connection: Connection | null = null;
     const sink = (bytes: Buffer, length: number): void => connection?.read(bytes, length);
-    const adopted = greeted === null ? adoptAccepted(socket, sink) : readData(socket, sink);
+    // Behind a header there may be bytes already, which an adopted socket would not see.
+    const adopted = greeted === null && this.options.balancers === null ? adoptAccepted(socket, sink) : readData(socket, sink);
     connection = new Connection(adopted, origin);
     const { clients } = this.options;
     if (engine.crowded) {
@@ -226,6 +254,11 @@ function inTime(wait: Promise<void>, longest: number, session: Session): Promise
       reject(cause);
     });
   });
+}
+
+/** Routes go by the port that is ours: what the balancer listened on says nothing here. */
+function announcedAs({ remoteAddress, remotePort, localAddress }: ProxyAddresses, port: number): Partial<Origin> {
+  return { remoteAddress: plain(remoteAddress), remotePort, localAddress: plain(localAddress), localPort: port };
 }
 
 /** IPv4 clients of an IPv6 socket are named as what they are. */

@@ -124,6 +124,16 @@ export const settingsSchema: JsonSchema = object({
         type: 'string', minLength: 1, maxLength: 128,
         description: 'Protocol of the default route, used where no stream route matches.',
       },
+      proxy_protocol: {
+        type: 'object', additionalProperties: false, required: ['trusted'],
+        description: 'Balancers stand in front, which say with a PROXY header (version 1 or 2) who the client is.',
+        properties: {
+          trusted: {
+            type: 'array', minItems: 1, maxItems: 256, items: { type: 'string', format: 'cidr' },
+            description: 'Their addresses or networks (CIDR). They must send the header; connections from elsewhere are closed.',
+          },
+        },
+      },
       tls,
     }, 'One listener.', { required: ['port'] }),
   },

@@ -19,6 +19,7 @@ export interface ListenerSettings {
   readonly address: string;
   readonly port: number;
   readonly protocol?: string;
+  readonly proxy_protocol?: { readonly trusted: readonly string[] };
   readonly tls?: {
     readonly cert?: string; readonly key?: string; readonly certificates?: readonly CertificateSettings[];
     readonly min_version: TlsVersion; readonly max_version: TlsVersion;

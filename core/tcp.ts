@@ -6,6 +6,7 @@ import type { Engine } from './engine.ts';
 import { ProxyError } from './errors.ts';
 import { flushOutboxes } from './outbox.ts';
 import { defineProtocol, type Backend } from './protocol.ts';
+import { writeProxyHeader } from './proxy-header.ts';
 import type { Route } from './route.ts';
 import { Session } from './session.ts';
 import { hashKey } from './upstream/hash-key.ts';
@@ -84,6 +85,8 @@ class TcpSession extends Session {
       node.inflight++;
       const now = this.engine.clock.now();
       node.latency?.observe(now - began, now);
+      const version = upstream.conf.proxy_protocol;
+      if (version !== undefined) socket.write(writeProxyHeader(version, this.connection.origin));
       this.#connected(socket);
     });
     socket.on('data', (chunk: Buffer) => {

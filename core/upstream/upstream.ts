@@ -14,6 +14,8 @@ import type { Node, NodeTable } from './node.ts';
 
 /** `upstream` of a route as the schema lets it through; times in seconds. */
 export interface UpstreamConf {
+  /** Version of the PROXY header that nodes of plain TCP routes get. */
+  readonly proxy_protocol?: 1 | 2;
   readonly type?: string;
   readonly nodes?: unknown;
   readonly service_name?: string;
@@ -138,6 +140,10 @@ export class Upstream {
   /** Whether another node may be tried after `tried` ones, `elapsed` ms after the first was begun. */
   mayRetry(tried: number, elapsed: number): boolean {
     return tried <= this.retries && (this.timeouts.retry === 0 || elapsed < this.timeouts.retry);
+  }
+
+  get candidates(): readonly Candidate[] {
+    return this.#candidates;
   }
 
   get nodes(): readonly Node[] {

@@ -26,6 +26,7 @@ export interface UpstreamValue {
     readonly client_cert?: string; readonly client_key?: string; readonly client_cert_id?: string | number;
   };
   readonly auth?: { readonly username?: string; readonly password: string };
+  readonly proxy_protocol?: 1 | 2;
   readonly integrity?: 'off' | 'check' | 'strict';
 }
 
@@ -149,6 +150,10 @@ export const upstreamSchema: JsonSchema = {
       type: 'string', enum: ['tcp', 'tls', 'udp', 'http', 'https', 'grpc', 'grpcs', 'kafka'],
       description: '`tls`: TLS towards the nodes. All others are plain on streams; those of HTTP are accepted because '
         + 'upstreams may be shared with other gateways.',
+    },
+    proxy_protocol: {
+      type: 'integer', enum: [1, 2],
+      description: 'Nodes are told who the client is, by a PROXY header of this version. On plain TCP routes: elsewhere clients share connections.',
     },
     integrity: {
       type: 'string', enum: ['off', 'check', 'strict'],
