@@ -45,6 +45,14 @@ test('configuration: the two files that it begins with are right, and serve', as
   expect(await reader.run('redis-cli -p 9101 set a 1')).toBe('OK\n');
 });
 
+test('TLS: the listener and the certificate that it begins with work', async () => {
+  const blocks = blocksOf(readPage('docs/tls.md'));
+  await using reader = await Reader.open();
+  write(reader, 'millrace.yaml', blocks, 'fallback_sni');
+  await reader.start();
+  expect(await reader.followAll(blocks.filter(({ language }) => language !== 'json'))).toBe(1);
+});
+
 test('redis: the route that it begins with works, and the one with a subordinate', async () => {
   await using redis = await startRedis();
   await using users = await startRedis();
