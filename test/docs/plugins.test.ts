@@ -30,7 +30,7 @@ test('limit-count: what the page says can be pasted and seen', { retry: 2 }, asy
   expect(await follow('limit-count', { 6379: redis.port })).toBe(4);
 });
 
-test.each(['ip-restriction', 'limit-conn', 'file-logger', 'http-logger', 'tcp-logger', 'udp-logger'])('%s: what the page says can be pasted and seen', async (name) => {
+test.each(['ip-restriction', 'limit-conn', 'file-logger', 'http-logger', 'tcp-logger', 'udp-logger', 'kafka-logger'])('%s: what the page says can be pasted and seen', async (name) => {
   expect(await follow(name)).toBe(1);
 });
 
