@@ -43,7 +43,7 @@ export function refuse(status: number, text: string): Refusal {
 const wordForWord = new RegExp('^(' + [
   'wrong .* id', 'missing ', 'unknown (plugin|protocol) \\[', 'the property is forbidden: ',
   'invalid plugin name$', 'failed to fetch ', 'stream route can not set itself', 'protocol mismatch: ',
-  'can not delete ',   'invalid (remote_addr|server_addr): ',
+  'can not delete ', 'plugin \'[^\']+\' already exists ', 'unknown secret manager ', 'invalid (remote_addr|server_addr): ',
 ].join('|') + ')');
 
 /** 400, the first problem as text and all of them as a list; null when there is none. */

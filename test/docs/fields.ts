@@ -21,6 +21,8 @@ const schemas: Readonly<Record<string, JsonSchema>> = {
   '_meta': metaSchema,
   'protocol redis': redis.schema,
   ...Object.fromEntries(Object.values(kinds).map(({ schemaName, schema }) => [schemaName, schema])),
+  // An upstream's fields have a table of their own.
+  'service': { ...kinds.services.schema, properties: { ...kinds.services.schema.properties, upstream: { type: 'object', description: 'Where requests go of routes that name no upstream.' } } },
   'settings': settingsSchema,
   'settings limits': settingsSchema.properties!['limits']!,
 };

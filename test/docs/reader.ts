@@ -16,7 +16,7 @@ cd "$PLACE"
 if [ -e .shell ]; then . ./.shell; fi
 `;
 // What a block defines is there in the next one, as in a terminal.
-const keep = '\n{ declare -f; if [ -n "${key:-}" ]; then declare -p key; fi; } > .shell\n';
+const keep = '\n{ declare -f; for each in key admin; do if [ -n "${!each:-}" ]; then declare -p "$each"; fi; done; } > .shell\n';
 
 export class Reader implements AsyncDisposable {
   readonly place = new Place();
