@@ -220,3 +220,16 @@ test('changes of several, and a rollback, may be bound to the configuration that
   expect((await patch('*')).status).toBe(200);
   expect((await ask(proxy, 'POST', '/history/2/rollback', undefined, { 'If-Match': '*' })).body.revision).toBe(5);
 });
+
+test('a rollback among other writes brings back all of the older configuration, or comes before them', async () => {
+  await using proxy = await startProxy({ route: null });
+  await proxy.call('PATCH', `${admin}/configs`, { upstreams: Object.fromEntries(Array.from({ length: 10 }, (_, n) => [`u${n}`, upstream])) });
+  const put = (n: number) => proxy.put(`${admin}/upstreams/u${n % 10}`, { ...upstream, desc: `${n}` });
+  await put(0);
+  const writes = Array.from({ length: 30 }, (_, n) => put(n));
+  const { status, body } = await proxy.call('POST', `${admin}/history/1/rollback`);
+  await Promise.all(writes);
+  expect(status).toBe(200);
+  const { body: diff } = await proxy.call('GET', `${admin}/history/diff?from=1&to=${body.revision}`);
+  expect(diff.list).toEqual([]);
+});
