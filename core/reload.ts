@@ -250,7 +250,10 @@ export class Routes {
   #located(conf: UpstreamConf, protocol: string): UpstreamConf {
     if (conf.type !== 'memory') return withClientCredential(conf, this.#find);
     const address = this.#look(() => this.#embedded.get(protocol));
-    if (address === undefined) throw new ProxyError('CONFIG_INVALID', `upstream.type: protocol ${protocol} has no embedded server`);
+    if (address === undefined) {
+      throw new ProxyError('CONFIG_INVALID', `upstream.type: expected nodes, because protocol ${protocol} has no embedded server; `
+        + 'those of a listener\'s default route stand in MILLRACE_UPSTREAM');
+    }
     return { ...conf, type: 'roundrobin', nodes: { [address]: 1 } };
   }
 

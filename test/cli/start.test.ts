@@ -170,6 +170,17 @@ test('a second Millrace on the same port is refused, although workers share thei
     [3, `millrace: 127.0.0.1:${port}: could not listen: EADDRINUSE (address already in use)\n`]);
 });
 
+test('a default route without a server says where its nodes are expected', async () => {
+  using place = new Place();
+  await place.run('new', 'protocol', 'line');
+  place.write('millrace.yaml', `listeners: [{ port: ${await freePort()}, protocol: line }]\nadmin: { port: ${await freePort()} }
+workers: 1\nprotocols: [protocols]\n`);
+  await using running = place.start(['start']);
+  await running.started();
+  expect(running.err).toContain('upstream.type: expected nodes, because protocol line has no embedded server; '
+    + "those of a listener's default route stand in MILLRACE_UPSTREAM");
+});
+
 test('a listener whose protocol nobody has is exit code 1', async () => {
   using place = new Place();
   place.write('millrace.yaml', `listeners: [{ port: ${await freePort()}, protocol: rediss }]\nadmin: { port: ${await freePort()} }\n`);
