@@ -92,7 +92,7 @@ test('a node of a plain TCP route is told who the client is, when its upstream s
   let got: Buffer[] = [];
   const server = createServer((socket) => {
     got = [];
-    socket.on('data', (bytes) => got.push(bytes)).on('error', () => undefined);
+    socket.on('data', (bytes: Buffer) => got.push(bytes)).on('error', () => undefined);
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
