@@ -17,7 +17,7 @@ import { Guard, type Access } from './guard.ts';
 import { addHistoryRoutes } from './history-routes.ts';
 import { addInspectRoutes } from './inspect-routes.ts';
 import type { AdminKeys } from './keys.ts';
-import { openApi } from './openapi.ts';
+import { openApiOf } from './openapi.ts';
 import { addPages, healthPaths, metricsPaths } from './pages.ts';
 import { refuse, Refusal } from './refusal.ts';
 import type { Registry } from './registry.ts';
@@ -91,10 +91,11 @@ export async function createAdmin(options: AdminOptions): Promise<AdminServer> {
   readAnyBody(server);
   answerErrors(server, options.log, bodyLimit, audit);
   addPages(server, { plane: options.plane, ready: options.ready ?? (() => null) });
+  // The document speaks of the reference's paths; the shorter ones are the same.
+  const openApi = openApiOf(routes, prefixes[0]!, options.registry);
   for (const prefix of prefixes) {
     addSchemaRoutes(server, prefix, options.registry, options.plane, options.reloadModules ?? (() => Promise.resolve()));
-    // The document speaks of the reference's paths; the shorter ones are the same.
-    server.get(`${prefix}/openapi.json`, () => openApi(routes, prefixes[0]!, options.registry));
+    server.get(`${prefix}/openapi.json`, openApi);
     addAuditRoutes(server, prefix, audit);
     addConfigRoutes(server, prefix, { ...options, writer, sessions, audit });
     addHistoryRoutes(server, prefix, { ...options, writer, sessions, audit });
