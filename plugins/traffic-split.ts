@@ -69,9 +69,10 @@ export default definePlugin<Conf>({
     },
   },
   check: ({ rules }) => rules.flatMap((rule, i) => wrongRule(rule, `rules[${i}]`)),
-  refers: ({ rules }) => (Array.isArray(rules) ? rules as readonly RuleConf[] : [])
-    .flatMap(({ weighted_upstreams: list }) => (Array.isArray(list) ? list as readonly Weighted[] : []))
-    .flatMap(({ upstream_id: id }) => (id === undefined ? [] : [{ kind: 'upstreams', id: String(id) } as const])),
+  refers: (conf) => listIn(conf, 'rules').flatMap((rule) => listIn(rule, 'weighted_upstreams')).flatMap((each) => {
+    const { upstream_id: id } = Object(each) as { upstream_id?: unknown };
+    return typeof id === 'string' || typeof id === 'number' ? [{ kind: 'upstreams', id: String(id) } as const] : [];
+  }),
   setup(conf, context) {
     const rules = conf.rules.map((rule, i) => new Rule(rule, i, context));
     return {
@@ -84,6 +85,12 @@ export default definePlugin<Conf>({
     };
   },
 });
+
+/** Of a configuration that nobody checked yet. */
+function listIn(value: unknown, name: string): readonly unknown[] {
+  const list = (Object(value) as Record<string, unknown>)[name];
+  return Array.isArray(list) ? list : [];
+}
 
 function wrongRule({ match = [], weighted_upstreams: list = [] }: RuleConf, path: string): string[] {
   const expressions = match.flatMap(({ vars = [] }, i) => (vars.length === 0 ? [] : checkExpression(vars, `${path}.match[${i}].vars`)));

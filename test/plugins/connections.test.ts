@@ -107,6 +107,8 @@ describe('limit-conn', () => {
     const two = await proxy.connect();
     expect(await two.command('PING')).toBe('PONG');
     expect([await ping(proxy), await ping(proxy, '127.0.0.2')]).toEqual(['-ERR too many connections\r\n', '+PONG\r\n']);
+    const said = proxy.records.filter(({ msg }) => msg === 'the key reads as empty: the client address is counted instead');
+    expect(said).toEqual([expect.objectContaining({ level: 30, plugin: 'limit-conn', route: '1', key: 'user' })]);
   });
 
   test('a request through a limited connection is an ordinary one', async () => {

@@ -84,6 +84,13 @@ describe('mocking on Redis', () => {
     expect(await proxy.metrics()).not.toContain('mocking_answers_total{');
   });
 
+  test('a mocked command inside MULTI is answered at once, and the transaction runs without it', async () => {
+    await using proxy = await start(mocking({ commands: ['get'], reply: 'mocked' }));
+    const client = await proxy.connect();
+    expect(await client.pipeline([['MULTI'], ['SET', 'm', '1'], ['GET', 'm'], ['INCR', 'm'], ['EXEC'], ['DEL', 'm']]))
+      .toEqual(['OK', 'QUEUED', 'mocked', 'QUEUED', ['OK', 2], 1]);
+  });
+
   test('a part of the requests, and how many, on the metrics page', async () => {
     await using proxy = await start(mocking({ commands: ['get'], percentage: 30, reply: 'mocked' }));
     const client = await proxy.connect();

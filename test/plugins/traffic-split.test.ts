@@ -8,6 +8,7 @@ import { startNamed, type NamedServer } from '../support/named-server.ts';
 import { freePort } from '../support/ports.ts';
 import { startProxy, type Proxy } from '../support/proxy.ts';
 import { startRedis, type RedisServer } from '../support/redis-server.ts';
+import { RespError } from '../support/resp.ts';
 
 const route = '/apisix/admin/stream_routes/1';
 const to = (server: { readonly port: number }): Record<string, unknown> => ({ nodes: { [`127.0.0.1:${server.port}`]: 1 } });
@@ -92,6 +93,7 @@ describe('on plain TCP', () => {
 
   test.each<[object, string]>([
     [{ rules: [] }, 'rules'],
+    [{ rules: [null, { weighted_upstreams: [null, { upstream_id: {} }] }] }, 'rules[0]'],
     [{ rules: [{ weighted_upstreams: [{ upstream: { nodes: { '127.0.0.1:99999': 1 } } }] }] }, 'port 99999'],
     [{ rules: [{ weighted_upstreams: [{ upstream: {}, upstream_id: 'a' }] }] }, 'got both'],
     [{ rules: [{ weighted_upstreams: [{ weight: 0 }] }] }, 'expected a weight above 0'],
@@ -163,6 +165,27 @@ describe('on Redis', () => {
     expect(await client.command('GET', 'name')).toBe('other');
     await proxy.put(route, { upstream: to(own), protocol: { name: 'redis' } });
     expect(await client.pipeline([['GET', 'name'], ['PING'], ['GET', 'name']])).toEqual(['own', 'PONG', 'own']);
+  });
+
+  test('an upstream whose node is away answers with an error; nobody is sent elsewhere, and the others do not notice', async () => {
+    await using proxy = await startProxy({ route: null });
+    await proxy.put(route, {
+      upstream: to(own), protocol: { name: 'redis' }, plugins: split({ weight: 1 }, { upstream: { nodes: { [`127.0.0.1:${await freePort()}`]: 1 } }, weight: 1 }),
+    });
+    const [first, second] = [await proxy.connect(), await proxy.connect()];
+    for (let i = 0; i < 3; i++) {
+      const answers = await Promise.all([first.command('GET', 'name'), second.command('GET', 'name')]);
+      expect(answers.map((each) => (each instanceof RespError ? 'error' : each)).toSorted()).toEqual(['error', 'own']);
+    }
+  });
+
+  test('an entry may be the embedded server, beside a route that uses it', async () => {
+    await using proxy = await startProxy({ route: null });
+    await proxy.put(route, {
+      upstream: { type: 'memory' }, protocol: { name: 'redis' }, plugins: split({ upstream: to(own) }, { upstream: { type: 'memory' } }),
+    });
+    const clients = [await proxy.connect(), await proxy.connect()];
+    expect((await Promise.all(clients.map((client) => client.command('GET', 'name')))).toSorted()).toEqual([null, 'own']);
   });
 
   test('under load, while the weights change: no request fails, no answer is another client\'s', async () => {
