@@ -4,6 +4,8 @@ import { mismatchOf } from './router.ts';
 import type { Routes } from './reload.ts';
 import type { Origin } from './connection.ts';
 import type { Session } from './session.ts';
+import { upstreamsNow, type UpstreamsAnswer } from './upstream-status.ts';
+import type { UpstreamSurroundings } from './upstream-surroundings.ts';
 
 export interface SessionFilter {
   readonly id?: number;
@@ -40,6 +42,7 @@ export interface SessionInfo {
 export type Question =
   | { readonly what: 'sessions'; readonly filter: SessionFilter; readonly limit: number }
   | { readonly what: 'kill'; readonly filter: SessionFilter }
+  | { readonly what: 'upstreams' }
   | { readonly what: 'explain'; readonly origin: Origin };
 
 export interface SessionsAnswer { readonly total: number; readonly list: readonly SessionInfo[] }
@@ -58,18 +61,20 @@ export interface ExplainAnswer {
   readonly others: readonly Passed[];
 }
 
-export type Answer = SessionsAnswer | KillAnswer | ExplainAnswer;
+export type Answer = SessionsAnswer | KillAnswer | ExplainAnswer | UpstreamsAnswer;
 
 export interface Inspected {
   readonly worker: number;
   readonly engine: Engine;
   readonly routes: Routes;
+  readonly surroundings: UpstreamSurroundings;
 }
 
 export function inspect(question: Question, plane: Inspected): Answer {
   switch (question.what) {
     case 'sessions': return listSessions(question.filter, question.limit, plane);
     case 'kill': return kill(question.filter, plane);
+    case 'upstreams': return upstreamsNow(plane.surroundings, plane.worker);
     case 'explain': return explain(question.origin, plane);
   }
 }

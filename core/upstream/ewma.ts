@@ -9,12 +9,12 @@ import type { Node } from './node.ts';
  */
 export class Ewma implements Choice {
   readonly #candidates: readonly Candidate[];
-  readonly #random: () => number;
   readonly #clock: Clock;
+  #dice: number;
 
   constructor(candidates: readonly Candidate[], random: () => number = Math.random, clock: Clock = systemClock) {
     this.#candidates = candidates;
-    this.#random = random;
+    this.#dice = 1 + Math.floor(random() * 0x7ffffffe);
     this.#clock = clock;
     // From now on the node's links say how long answers take.
     for (const { node } of candidates) node.latency ??= new Latency();
@@ -27,24 +27,38 @@ export class Ewma implements Choice {
     return second !== null && this.#faster(second, first) ? second : first;
   }
 
+  /** xorshift32, without its sign. Math.random() would be an object on the heap each time. */
+  #throw(): number {
+    let x = this.#dice;
+    x ^= x << 13;
+    x ^= x >>> 17;
+    x ^= x << 5;
+    this.#dice = x;
+    return x & 0x7fffffff;
+  }
+
   #faster(one: Node, other: Node): boolean {
     if (!one.latency!.known || !other.latency!.known) return false;
     const now = this.#clock.now();
     return one.latency!.read(now) < other.latency!.read(now);
   }
 
-  /** By weight, among those that are usable and not `except`. */
+  /** By weight, among those that are usable and not `except`. Plain loops: nothing is allocated for a pick. */
   #draw(tried: readonly Node[], usable: Usable, except: Node | null): Node | null {
+    const list = this.#candidates;
     let total = 0;
-    for (const { node, weight } of this.#candidates) if (node !== except && usable(node, tried)) total += weight;
-    let left = this.#random() * total;
-    let last: Node | null = null;
-    for (const { node, weight } of this.#candidates) {
-      if (node === except || !usable(node, tried)) continue;
-      last = node;
-      left -= weight;
-      if (left < 0) break;
+    for (let i = 0; i < list.length; i++) {
+      const { node, weight } = list[i]!;
+      if (node !== except && usable(node, tried)) total += weight;
     }
-    return last;
+    if (total === 0) return null;
+    let left = this.#throw() % total;
+    for (let i = 0; i < list.length; i++) {
+      const { node, weight } = list[i]!;
+      if (node === except || !usable(node, tried)) continue;
+      left -= weight;
+      if (left < 0) return node;
+    }
+    return null;
   }
 }

@@ -47,6 +47,13 @@ test('every metric is on the page with its type and labels, and no other', async
   const client = await proxy.connect();
   await client.pipeline([['GET', 'a'], ['SET', 'a', '1'], ['PING']]);
   await client.close();
+  await proxy.put('/apisix/admin/stream_routes/4', {
+    remote_addr: '10.0.0.2', protocol: { name: 'redis' },
+    upstream: { ...upstream, checks: { active: { type: 'redis' } } },
+  });
+  await proxy.put('/apisix/admin/stream_routes/5', {
+    remote_addr: '10.0.0.3', protocol: { name: 'redis' }, upstream: { service_name: 'localhost:6379', discovery_type: 'dns' },
+  });
   await proxy.put('/apisix/admin/stream_routes/3', {
     remote_addr: '127.0.0.1', priority: 1, upstream: { nodes: { [`127.0.0.1:${await freePort()}`]: 1 } }, protocol: { name: 'redis' },
   });
