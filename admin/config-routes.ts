@@ -6,12 +6,12 @@ import { isKind, kindNames, type Kind, type Value } from '../core/config/resourc
 import { readDocument } from '../core/config/document.ts';
 import { readResources } from '../core/config/resource-file.ts';
 import { emptyConfig, type Config } from '../core/config/source.ts';
-import { nearest } from '../core/problem.ts';
+import { nearest, type Problem } from '../core/problem.ts';
 import type { Audit } from './audit.ts';
 import { wholeOptions } from './conditions.ts';
 import { showDryRun, type LiveSessions } from './dry-run.ts';
 import { parseBody } from './json-body.ts';
-import { Refusal, refusalText, refuse, type ListedProblem } from './refusal.ts';
+import { Refusal, refusalOf, refusalText, refuse, type ListedProblem } from './refusal.ts';
 import type { Registry } from './registry.ts';
 import { keyOf, resourceRows, type ResourceRow } from './resources.ts';
 import { withoutSecrets } from './secrets.ts';
@@ -54,19 +54,23 @@ export function addConfigRoutes(server: FastifyInstance, prefix: string, options
     return {};
   });
   server.post<{ Params: { kind: string } }>(`${prefix}/schema/validate/:kind`, async (request, reply) => {
-    const row = rowOf(request.params.kind);
-    const body = bodyOf(request);
-    const given = objectOf(body)[row.idMember];
-    const id = given === undefined ? 'checked' : idText(given);
-    const problems = writer.check([{ row, id: row.path.includes(':') ? `checked/${id}` : id, make: () => body }]);
-    if (problems.length > 0) {
-      throw new Refusal(400, {
-        error_msg: problems[0]!.message,
-        errors: problems.map(({ path, expected, got, message }) => ({ path, expected, got, message })),
-      });
-    }
+    const refusal = refusalOf(problemsOfOne(rowOf(request.params.kind), bodyOf(request), writer));
+    if (refusal !== null) throw refusal;
     return reply.send('');
   });
+}
+
+/** Of a body that may say its id in full. */
+function problemsOfOne(row: ResourceRow, body: unknown, writer: Writer): readonly Problem[] {
+  const { [row.idMember]: given, ...rest } = objectOf(body);
+  const isPair = row.path.includes(':');
+  if (given === undefined && row.kind === 'plugin_metadata') throw refusalText(row.missingId, ['id'], 'nothing');
+  if (given === undefined || isPair && !idText(given).includes('/')) {
+    const id = isPair ? `any/${given === undefined ? 'one' : idText(given)}` : 'any';
+    // Whose it is, or where it is looked up, is not known; a made-up id says nothing about that.
+    return writer.check([{ row, id, make: () => body }]).filter(({ at }) => !isPair || at[0] !== 'id');
+  }
+  return writer.check([{ row, id: idText(given), make: () => (row.idMember === 'id' ? rest : body) }]);
 }
 
 /** Like a resources file, without secrets. */

@@ -8,6 +8,7 @@ import { showDryRun, type LiveSessions } from './dry-run.ts';
 import { parseBody } from './json-body.ts';
 import { select, type Query } from './list.ts';
 import { mergePatch, replaceAt } from './merge-patch.ts';
+import type { Permissions } from './permissions.ts';
 import { notFound, refusalText, refuse } from './refusal.ts';
 import type { Registry } from './registry.ts';
 import { givenId, idIn, keyOf, methods, outerIn, type Method, type ResourceRow } from './resources.ts';
@@ -20,6 +21,7 @@ export interface ResourceRoutesOptions {
   readonly writer: Writer;
   readonly sessions: LiveSessions;
   readonly audit: Audit;
+  readonly permissions: Permissions;
 }
 
 type Params = Readonly<Record<string, string | undefined>>;
@@ -50,8 +52,10 @@ export function addResourceRoutes(
       });
     }
   }
+  const depth = `${prefix}/${row.path}/:id`.split('/').length - 1;
   server.patch<Asked>(`${prefix}/${row.path}/:id/*`, async (request, reply) => {
-    const path = (request.params['*'] ?? '').split('/');
+    // Decoded one by one: a name may hold a slash.
+    const path = request.url.split('?')[0]!.split('/').filter((name) => name !== '').slice(depth).map(decodeURIComponent);
     return routes.patch({ row, request, reply, id: idIn(row, request.params, request.params['id'] ?? '') }, path);
   });
 }
@@ -77,11 +81,11 @@ class ResourceRoutes {
   }
 
   async get({ row, request, reply, id }: Call): Promise<FastifyReply> {
-    const { config: { config }, registry } = this.#options;
+    const { config: { config }, registry, permissions } = this.#options;
     const resources = config.resources[row.kind];
     if (id === '') {
       const outer = outerIn(row, request.params);
-      const mine = [...resources.values()].filter((each) => each.id.startsWith(outer));
+      const mine = [...resources.values()].filter((each) => each.id.startsWith(outer) && permissions.shows(request, row.kind, each.id));
       const { total, page } = select(mine, request.query);
       return reply.send({ total, list: page.map((each) => showWhole(row, each, registry)) });
     }
@@ -98,6 +102,7 @@ class ResourceRoutes {
     if (call.id !== '' && givenId(row, body) !== '' && givenId(row, body) !== ownPart(id)) {
       throw refusalText(`wrong ${row.singular} id`, [row.idMember], JSON.stringify(givenId(row, body)), JSON.stringify(ownPart(id)));
     }
+    this.#options.permissions.refuseOther(request, row.kind, id);
     return this.#write(call, { row, id, make: () => withoutGivenId(row, body), ...changeConditions(request) });
   }
 

@@ -218,6 +218,27 @@ test('what a plugin or a value names must exist, and a change that those who nam
   await ask('PATCH', '/configs', { stream_routes: { a: null, b: null } });
 });
 
+test('a place whose name holds a slash or a colon is patched by its percent-encoded name', async () => {
+  await ask('PUT', '/upstreams/p', { nodes: { '127.0.0.1:6379': 1 }, labels: { 'a/b': 'old' } });
+  expect((await ask('PATCH', '/upstreams/p/labels/a%2Fb', 'new')).body.value.labels).toEqual({ 'a/b': 'new' });
+  expect((await ask('PATCH', '/upstreams/p/nodes/127.0.0.1:6379', 5)).body.value.nodes).toEqual({ '127.0.0.1:6379': 5 });
+  expect(await refused('PATCH', '/upstreams/p/desc/x', 'y')).toBe('desc: expected string, got object');
+  expect(await refused('PATCH', '/upstreams/p/nodes/127.0.0.1:6379/weight', 1)).toBe('invalid sub-path: /nodes/127.0.0.1:6379/weight');
+  expect(await refused('PATCH', '/upstreams/p/labels/__proto__', 'x')).toContain('invalid sub-path');
+});
+
+test('every write but DELETE takes ?ttl=', async () => {
+  const now = Date.now() / 1000;
+  for (const [method, path] of [['PUT', '/upstreams/t'], ['PATCH', '/upstreams/t'], ['POST', '/upstreams']] as const) {
+    const { body } = await ask(method, `${path}?ttl=100`, upstream);
+    expect([method, body.expires_at > now + 99, body.expires_at < now + 160]).toEqual([method, true, true]);
+    for (const ttl of ['x', '', '1s', '-1', 'NaN']) {
+      expect([method, ttl, await refused(method, `${path}?ttl=${ttl}`, upstream)]).toEqual([method, ttl, 'invalid argument ttl: should be a number']);
+    }
+  }
+  expect((await ask('PUT', '/upstreams/t', upstream)).body.expires_at).toBeUndefined();
+});
+
 test('a password that reads *** stays with the entry that it belongs to', async () => {
   await using bench = await startAdmin();
   const entry = (count: number, password: string): object => ({ name: 'limit-count', conf: { count, password } });
@@ -237,6 +258,12 @@ test('a password that reads *** stays with the entry that it belongs to', async 
 });
 
 test('lists say where a resource comes from, find labels by key and value, and tell consumers\' credentials apart', async () => {
+  await using bench = await startAdmin();
+  await bench.file.put('upstreams', 'of-the-file', upstream);
+  await bench.ask('PUT', '/admin/upstreams/of-the-store', { body: upstream });
+  expect((await bench.ask('GET', '/admin/upstreams')).json.list.map(({ key, origin }: any) => [key, origin])).toEqual([
+    ['/apisix/upstreams/of-the-store', undefined], ['/apisix/upstreams/of-the-file', 'file'],
+  ]);
   await ask('PUT', '/upstreams/l', { nodes, labels: { env: 'a:b', team: 'x' } });
   for (const [label, total] of [['env', 1], ['env=a:b', 1], ['env:a:b', 1], ['env=x', 0], ['x', 0], ['nope,team=x', 1]] as const) {
     expect([label, (await ask('GET', `/upstreams?label=${encodeURIComponent(label)}`)).body.total]).toEqual([label, total]);

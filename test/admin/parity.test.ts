@@ -208,6 +208,18 @@ test('AA-24 a resource is validated without being written, plugins and reference
   expect((await validate('stream_routes', { ...route, plugins: { nope: {} } })).body.error_msg).toContain('unknown plugin [nope]');
   expect((await validate('stream_routes', { upstream_id: 'nowhere' })).body.error_msg).toContain('failed to fetch upstream info by upstream id [nowhere]');
   expect((await validate('consumers', { username: 'jack' })).status).toBe(200);
+  // Kinds whose ids are pairs, with and without the first half.
+  expect((await validate('credentials', { plugins: {} })).status).toBe(200);
+  expect((await validate('credentials', { plugins: { nope: {} } })).body.error_msg).toBe('unknown plugin [nope]');
+  expect((await validate('credentials', { id: 'nobody/1', plugins: {} })).body.error_msg).toContain('consumer nobody not found');
+  expect((await validate('secrets', { prefix: 'A_' })).status).toBe(200);
+  expect((await validate('secrets', { prefix: 7 })).body.error_msg).toBe('prefix: expected string, got 7');
+  expect((await validate('secrets', { id: 'vault/x' })).body.error_msg).toContain('unknown secret manager [vault]');
+  expect((await validate('plugin_metadata', {})).body.error_msg).toBe('missing plugin name');
+  expect((await validate('plugin_metadata', { id: 'syslog', log_format: 7 })).body.error_msg).toContain('log_format');
+  expect((await validate('plugin_metadata', { id: 'nope' })).body.error_msg).toBe('invalid plugin name');
+  expect((await validate('upstreams', [])).status).toBe(400);
+  expect((await validate('upstream', {})).body.error_msg).toBe('unknown kind "upstream", did you mean "upstreams"?');
   expect((await ask('GET', '/consumers')).body.total).toBe(0);
 });
 
