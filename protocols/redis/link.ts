@@ -71,6 +71,10 @@ export class RedisLink extends Link {
     this.#scanner.reset();
   }
 
+  protected expectConfirmations(counts: number[]): void {
+    this.#scanner.confirmations = counts;
+  }
+
   protected override frame(bytes: Buffer, at: number, end: number): number {
     const scanner = this.#scanner;
     const next = scanner.scan(bytes, at, end);
@@ -138,6 +142,8 @@ export class OwnLink extends RedisLink {
   channels = 0;
   patterns = 0;
   shards = 0;
+  /** Subscription commands that wait for EXEC. */
+  readonly inTransaction: RedisRequest[] = [];
   /** The subscription command at the head of the ring, whose confirmations are being counted. */
   readonly commands: RedisRequest[] = [];
   #special = false;
@@ -151,6 +157,7 @@ export class OwnLink extends RedisLink {
   protected override frame(bytes: Buffer, at: number, end: number): number {
     if (!this.midMessage) {
       this.midAside = false;
+      this.expectConfirmations(this.inTransaction.length > 0 && isExec(this.head) ? this.inTransaction.map((each) => this.#expected(each)) : NONE);
       this.#special = this.#maybeSpecial(bytes[at]!);
       if (this.#special) {
         const kind = kindOf(bytes, at, end);
@@ -242,9 +249,15 @@ export class OwnLink extends RedisLink {
   }
 }
 
+/** Never written to: only what EXEC answers takes from such a list. */
+const NONE: number[] = [];
 const message = /^[ps]?message$/;
 const confirmation = /^[ps]?(un)?subscribe$/;
 const longestKind = 40;
+
+function isExec(head: object | null): boolean {
+  return (head as { readonly name?: string } | null)?.name === 'exec';
+}
 
 /**
  * What a message in subscriber or monitor mode is: the first word of an array or push, `monitor`, or '' for any other

@@ -195,6 +195,7 @@ export class OwnState {
   /** The transaction is over. What it held about the client took effect if it ran. */
   #leave(ran: boolean): void {
     this.#multi = this.#watching = false;
+    this.link?.inTransaction.splice(0);
     for (const request of this.#queued.splice(0)) if (ran) applyToSession(this.#session, request);
   }
 
@@ -204,7 +205,10 @@ export class OwnState {
     if (this.#multi) this.#sticky = true;
     this.#during(request, () => {
       if (link.commands[0] === request) link.commands.shift();
-      if (isQueued(request)) this.#sticky = true;
+      if (isQueued(request)) {
+        this.#sticky = true;
+        link.inTransaction.push(request);
+      }
       if (link.subscriptions === 0 && link.commands.length === 0) link.subscribed = this.#sticky;
     });
   }

@@ -26,6 +26,11 @@ export class ReplyScanner {
   #streamed = false;
   /** The next thing at the top level belongs to an attribute: the message itself comes after it. */
   #started = false;
+  /**
+   * How many pushes confirm each subscription command of the transaction whose EXEC is answered next (RESP3): they stand
+   * where that command's reply would, and the last of them counts as it.
+   */
+  confirmations: number[] = [];
 
   constructor(nesting: number) {
     this.#counts = new Float64Array(nesting + 1);
@@ -147,6 +152,7 @@ export class ReplyScanner {
         return this.#streamEnd(next, q === p + 1);
       case 62: // >
         // Redis 7.0 writes what a transaction publishes to its own client into the middle of EXEC's reply.
+        if (this.#depth === 1 && this.confirmations.length > 0) return this.#insideExec(b, p, q, next, end);
         if (this.#depth > 0) return this.#besides(b, p, q, next, 1);
         return this.#aggregate(b, p, q, next, 1);
       case 42: case 126: // * ~
@@ -214,6 +220,16 @@ export class ReplyScanner {
     return this.#push(count * factor + ATTRIBUTE, next);
   }
 
+  #insideExec(b: Uint8Array, p: number, q: number, next: number, end: number): number {
+    const confirms = isConfirmation(b, next, end);
+    // Its first word is not there yet.
+    if (confirms === null) return p;
+    if (!confirms) return this.#besides(b, p, q, next, 1);
+    if (--this.confirmations[0]! > 0) return this.#besides(b, p, q, next, 1);
+    this.confirmations.shift();
+    return this.#aggregate(b, p, q, next, 1);
+  }
+
   #push(count: number, next: number): number {
     if (this.#depth >= this.#counts.length) return this.#broken();
     this.#counts[this.#depth++] = count;
@@ -257,6 +273,14 @@ export class ReplyScanner {
 
 /** Marks an attribute's level; no aggregate has that many elements. */
 const ATTRIBUTE = 2 ** 40;
+
+/** Whether the bulk at `at` is the kind of push that confirms a subscription or its end; null: it is cut. */
+function isConfirmation(b: Uint8Array, at: number, end: number): boolean | null {
+  // `$12\r\nsunsubscribe\r\n` is the longest.
+  const text = Buffer.from(b.buffer, b.byteOffset + at, Math.max(0, Math.min(end - at, 20))).toString('latin1');
+  if (/^\$\d{1,2}\r\n[ps]?(un)?subscribe\r/.test(text)) return true;
+  return text.length < 20 && !/^\$\d+\r\n[^]*\r/.test(text) ? null : false;
+}
 
 /** A length: digits without leading zero, or -1; -2 for anything else. */
 function digits(b: Uint8Array, from: number, to: number): number {

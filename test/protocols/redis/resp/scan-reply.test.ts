@@ -157,3 +157,19 @@ test('200,000 random inputs crash nothing and are judged', () => {
   }
   expect(outcomes.every((count) => count > 50)).toBe(true);
 });
+
+test('confirmations inside the answer of EXEC count as their commands\' answers, other pushes as nothing, wherever it is cut', () => {
+  const confirm = (...words: string[]): string => `>${words.length}\r\n${words.map((word) => (word.startsWith(':') ? `${word}\r\n` : `$${word.length}\r\n${word}\r\n`)).join('')}`;
+  // PING, SUBSCRIBE a b, PUBLISH a hi, SUNSUBSCRIBE, ECHO x
+  const reply = Buffer.from(`*5\r\n+PONG\r\n${confirm('subscribe', 'a', ':1')}${confirm('subscribe', 'b', ':2')}${confirm('message', 'a', 'hi')}:1\r\n`
+    + `${confirm('sunsubscribe', 'c', ':0')}$1\r\nx\r\n`);
+  for (let first = 0; first <= reply.length; first++) {
+    for (const second of [first, Math.min(reply.length, first + 1), Math.min(reply.length, first + 7), reply.length]) {
+      const scanner = new ReplyScanner(128);
+      scanner.confirmations = [2, 1];
+      let at = 0;
+      for (const end of [first, second, reply.length]) if (end > at) at = scanner.scan(reply, at, end);
+      expect([at, scanner.outcome, scanner.confirmations, first, second]).toEqual([reply.length, DONE, [], first, second]);
+    }
+  }
+});
