@@ -205,7 +205,9 @@ function register(
   container.register(LOADER, { useFactory: instanceCachingFactory((c) => new Loader(c.resolve(REGISTRY))) });
   container.register(STORE, {
     useFactory: instanceCachingFactory(() => {
-      const store = SqliteStore.open({ path: settings.store.path, maxBytes: settings.store.max_bytes });
+      const store = SqliteStore.open({
+        path: settings.store.path, maxBytes: settings.store.max_bytes, keyFile: settings.store.key_file ?? `${settings.store.path}.key`,
+      });
       if (store.readOnly) log.warn({ code: 'STORE_FAILED' }, `${settings.store.path}: the configuration store is read-only; what it has is served, writes are refused`);
       return store;
     }),

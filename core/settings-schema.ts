@@ -174,6 +174,10 @@ export const settingsSchema: JsonSchema = object({
   }, 'The Admin API.'),
   store: section({
     path: { ...path, default: 'data/millrace.db', description: 'File of the embedded store.' },
+    key_file: {
+      ...path,
+      description: 'File with the key that values in the store are sealed with; made at the first start. Default: `path` with `.key` behind it.',
+    },
     max_bytes: whole(1024 ** 3, 65536, 'Size beyond which the store refuses writes.'),
     etcd: {
       type: 'object', additionalProperties: false, required: ['endpoints'],

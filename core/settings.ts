@@ -61,7 +61,7 @@ export interface Settings {
     readonly address: string; readonly port: number; readonly allow_remote: boolean;
     readonly key?: string; readonly key_file: string; readonly body_limit_bytes: number;
   };
-  readonly store: { readonly path: string; readonly max_bytes: number; readonly etcd?: EtcdSettings };
+  readonly store: { readonly path: string; readonly key_file?: string; readonly max_bytes: number; readonly etcd?: EtcdSettings };
   readonly dns: {
     readonly servers: readonly string[]; readonly timeout_s: number; readonly refresh_s: number;
     readonly min_ttl_s: number; readonly negative_ttl_s: number;
@@ -160,6 +160,7 @@ function withAbsolutePaths(settings: Settings, folder: string): Settings {
     admin: { ...settings.admin, key_file: full(settings.admin.key_file) },
     store: {
       ...settings.store, path: full(settings.store.path),
+      ...(settings.store.key_file === undefined ? {} : { key_file: full(settings.store.key_file) }),
       ...(settings.store.etcd === undefined ? {} : { etcd: etcdWithFullPaths(settings.store.etcd, full) }),
     },
     discovery: settings.discovery.file === undefined ? {} : { file: full(settings.discovery.file) },

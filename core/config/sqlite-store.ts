@@ -7,6 +7,7 @@ import { ProxyError } from '../errors.ts';
 import { keptRecords, type AuditLog, type AuditPage, type AuditRecord, type KeptRecord } from './audit.ts';
 import { readableCopy, removeCopy } from './readable-copy.ts';
 import { isKind, type Kind, type Resource, type Value } from './resource.ts';
+import { Sealing, unsealed } from './sealing.ts';
 import { emptyResources, frozenResource, type Config, type History, type HistoryPage, type Version } from './source.ts';
 import { LocalStore, unixTime, type Change, type UnixTime } from './store.ts';
 
@@ -17,7 +18,11 @@ export interface SqliteStoreOptions {
   readonly keptVersions?: number;
   /** The file grows no further; default 1 GiB. */
   readonly maxBytes?: number;
+  /** Values are sealed with the key in it, which is made where there is none. Absent: they are not. */
+  readonly keyFile?: string;
 }
+
+type Seals = Pick<Sealing, 'seal' | 'open' | 'isCurrent'>;
 
 const schemaVersion = 3;
 const pageBytes = 4096;
@@ -72,18 +77,20 @@ export class SqliteStore extends LocalStore {
   readonly #statements: Statements;
   /** Where the file was copied to, because it may only be read; null: it is written. */
   readonly #copy: string | null;
+  readonly #seals: Seals;
   #open = true;
   readonly audit: AuditLog = {
     keep: async (record) => this.#transaction(() => this.#keep(record)),
     list: async (page) => this.#records(page),
   };
 
-  private constructor(db: DatabaseSync, config: Config, options: SqliteStoreOptions, copy: string | null) {
+  private constructor(db: DatabaseSync, config: Config, options: SqliteStoreOptions, copy: string | null, seals: Seals) {
     super(config, options.time ?? unixTime);
     this.#db = db;
     this.#kept = options.keptVersions ?? 1000;
     this.#statements = prepare(db);
     this.#copy = copy;
+    this.#seals = seals;
   }
 
   /**
@@ -98,7 +105,9 @@ export class SqliteStore extends LocalStore {
       const db = new DatabaseSync(copy ?? options.path, { timeout: 2000 });
       try {
         configure(db, options.maxBytes ?? 1024 ** 3);
-        return new SqliteStore(db, readConfig(db), options, copy);
+        const seals = sealsFor(db, options.keyFile, copy !== null);
+        reseal(db, seals);
+        return new SqliteStore(db, readConfig(db, seals), options, copy, seals);
       } catch (error) {
         db.close();
         throw error;
@@ -183,10 +192,11 @@ export class SqliteStore extends LocalStore {
       remove.run(kind, id);
     } else {
       const { createdIndex, modifiedIndex, createTime = time, expiresAt = null } = resource;
-      put.run(kind, id, text, createdIndex, modifiedIndex, createTime, time, expiresAt);
+      put.run(kind, id, this.#seals.seal(text, `${kind}/${id}`), createdIndex, modifiedIndex, createTime, time, expiresAt);
     }
+    const seal = (value: string): string => this.#seals.seal(value, `${kind}/${id}`);
     remember.run(
-      revision, kind, id, text, before === undefined ? null : JSON.stringify(before.value), time,
+      revision, kind, id, text === null ? null : seal(text), before === undefined ? null : seal(JSON.stringify(before.value)), time,
       resource?.expiresAt ?? null, before?.expiresAt ?? null);
   }
 
@@ -207,7 +217,7 @@ export class SqliteStore extends LocalStore {
       const from = Math.max(after, Number(last?.['revision'] ?? 0) - 1);
       const rows = of === undefined ? past.all(before, from) : pastOf.all(before, from, of.kind, of.id);
       const began = Number(since.get()?.['value'] ?? 0);
-      return { since: Math.max(began, this.config.revision - this.#kept), versions: rows.map(versionOf) };
+      return { since: Math.max(began, this.config.revision - this.#kept), versions: rows.map((row) => versionOf(row, this.#seals)) };
     } catch (error) {
       throw failure(error, '');
     }
@@ -249,7 +259,9 @@ function prepare(db: DatabaseSync): Statements {
   };
 }
 
-function versionOf(row: Readonly<Record<string, unknown>>): Version {
+function versionOf(row: Readonly<Record<string, unknown>>, seals: Seals): Version {
+  const valueOf = (text: unknown): Value | null =>
+    (typeof text === 'string' ? JSON.parse(seals.open(text, placeOf(row))) as Value : null);
   const { expires_at: end, before_expires_at: beforeEnd } = row;
   return {
     revision: Number(row['revision']), kind: String(row['kind']) as Kind, id: String(row['id']), time: Number(row['time']),
@@ -259,8 +271,48 @@ function versionOf(row: Readonly<Record<string, unknown>>): Version {
   };
 }
 
-function valueOf(text: unknown): Value | null {
-  return typeof text === 'string' ? JSON.parse(text) as Value : null;
+function placeOf(row: Readonly<Record<string, unknown>>): string {
+  return `${String(row['kind'])}/${String(row['id'])}`;
+}
+
+/** A new key is made only where nothing was sealed yet: a lost one must not be replaced by one that opens nothing. */
+function sealsFor(db: DatabaseSync, keyFile: string | undefined, readOnly: boolean): Seals {
+  if (keyFile === undefined) return unsealed;
+  const [{ sealed }] = db.prepare("SELECT count(*) AS sealed FROM resources WHERE value LIKE 'sealed:%'").all() as [{ sealed: number }];
+  if (readOnly && sealed === 0) return unsealed;
+  return Sealing.open(keyFile, sealed === 0);
+}
+
+/** After the first key changed, or where values were never sealed: what they were is overwritten. */
+function reseal(db: DatabaseSync, seals: Seals): void {
+  db.exec('PRAGMA secure_delete = ON');
+  try {
+    resealAll(db, seals);
+  } catch (error) {
+    if (db.isTransaction) db.exec('ROLLBACK');
+    // Sealed values are larger. What is there stays readable, and is sealed when it is written next.
+    if (!isFull(error)) throw error;
+  }
+}
+
+function resealAll(db: DatabaseSync, seals: Seals): void {
+  let changed = false;
+  for (const [table, columns] of [['resources', ['value']], ['history', ['value', 'before']]] as const) {
+    for (const column of columns) {
+      const key = table === 'history' ? 'revision = ? AND kind = ? AND id = ?' : 'kind = ? AND id = ?';
+      const update = db.prepare(`UPDATE ${table} SET ${column} = ? WHERE ${key}`);
+      for (const row of db.prepare(`SELECT * FROM ${table} WHERE ${column} IS NOT NULL`).all()) {
+        const text = String(row[column]);
+        if (seals.isCurrent(text)) continue;
+        if (!changed) db.exec('BEGIN IMMEDIATE');
+        changed = true;
+        const names = [String(row['kind']), String(row['id'])];
+        const sealed = seals.seal(seals.open(text, placeOf(row)), placeOf(row));
+        update.run(sealed, ...(table === 'history' ? [Number(row['revision'])] : []), ...names);
+      }
+    }
+  }
+  if (changed) db.exec('COMMIT; PRAGMA wal_checkpoint(TRUNCATE);');
 }
 
 // The file holds passwords of upstreams: nobody but the owner reads it. SQLite gives its side files the same
@@ -303,7 +355,7 @@ function migrate(db: DatabaseSync, from: number): void {
   db.exec(`PRAGMA user_version = ${schemaVersion}; COMMIT`);
 }
 
-function readConfig(db: DatabaseSync): Config {
+function readConfig(db: DatabaseSync, seals: Seals): Config {
   const resources = emptyResources() as Record<Kind, Map<string, Resource>>;
   for (const row of db.prepare('SELECT * FROM resources ORDER BY created_index').all()) {
     const kind = String(row['kind']);
@@ -311,7 +363,7 @@ function readConfig(db: DatabaseSync): Config {
     if (!isKind(kind)) continue;
     const id = String(row['id']);
     resources[kind].set(id, frozenResource({
-      kind, id, origin: 'store', value: JSON.parse(String(row['value'])) as Value,
+      kind, id, origin: 'store', value: JSON.parse(seals.open(String(row['value']), placeOf(row))) as Value,
       createdIndex: Number(row['created_index']), modifiedIndex: Number(row['modified_index']),
       createTime: Number(row['create_time']), updateTime: Number(row['update_time']),
       ...(row['expires_at'] === null ? {} : { expiresAt: Number(row['expires_at']) }),

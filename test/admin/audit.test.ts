@@ -89,7 +89,7 @@ test('after a restart the records are still there', async () => {
   await using proxy = await startProxy({ route: {} });
   await proxy.app.drain(0);
   const { SqliteStore } = await import('../../core/config/sqlite-store.ts');
-  const store = SqliteStore.open({ path: `${proxy.folder}/data/millrace.db` });
+  const store = SqliteStore.open({ path: `${proxy.folder}/data/millrace.db`, keyFile: `${proxy.folder}/data/millrace.db.key` });
   expect(await store.audit.list({ limit: 10 })).toMatchObject([{ method: 'PUT', revision: 1, outcome: 'done' }]);
   await store.close();
 });

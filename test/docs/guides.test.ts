@@ -50,7 +50,7 @@ test('TLS: the listener and the certificate that it begins with work', async () 
   await using reader = await Reader.open();
   write(reader, 'millrace.yaml', blocks, 'fallback_sni');
   await reader.start();
-  expect(await reader.followAll(blocks.filter(({ language }) => language !== 'json'))).toBe(1);
+  expect(await reader.followAll(blocks.filter(({ language }) => language === 'bash'))).toBe(1);
 });
 
 test('redis: the route that it begins with works, and the one with a subordinate', async () => {

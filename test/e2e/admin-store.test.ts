@@ -103,7 +103,7 @@ test('on a full disk writes are 503 with the reason, everything goes on, and wri
   expect((await proxy.call('PUT', `${admin}/upstreams/kept`, { ...upstream, ...large })).status).toBe(200);
   await proxy.app.drain(0);
   const { SqliteStore } = await import('../../core/config/sqlite-store.ts');
-  const store = SqliteStore.open({ path: join(disk.path, 'data/millrace.db') });
+  const store = SqliteStore.open({ path: join(disk.path, 'data/millrace.db'), keyFile: join(disk.path, 'data/millrace.db.key') });
   expect(store.get('upstreams', 'kept')?.value['desc']).toBe(large.desc);
   expect(store.config.revision).toBe(3);
   await store.close();
