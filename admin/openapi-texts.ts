@@ -17,6 +17,13 @@ const ending = { ttl: 'Seconds after which it is taken away by itself.' };
 const paging = { before: 'Goes on with what is older than this revision or number.' };
 
 const others: Readonly<Record<string, Described>> = {
+  'GET tail': {
+    summary: 'Requests as they are answered, as server-sent events', tag: 'live',
+    query: {
+      filter: 'Expression as JSON, such as `[["command","==","get"]]`.', rate: 'Records per second and worker; default 100.',
+      limit: 'Ends after so many.',
+    },
+  },
   'GET configs': { summary: 'The whole configuration, without secrets', tag: 'configuration' },
   'PATCH configs': { summary: 'Changes several resources, all or none; null deletes', tag: 'configuration', query: writing },
   'POST configs/validate': { summary: 'Checks a whole resources file and lists all mistakes', tag: 'configuration' },

@@ -24,6 +24,7 @@ import type { Registry } from './registry.ts';
 import { addResourceRoutes } from './resource-routes.ts';
 import { resourceRows } from './resources.ts';
 import { addSchemaRoutes } from './schema-routes.ts';
+import { addTailRoutes } from './tail-routes.ts';
 import { Writer } from './writer.ts';
 
 export { AdminKeys } from './keys.ts';
@@ -38,7 +39,7 @@ export interface AdminOptions {
   readonly config: { readonly config: Config };
   readonly references: References;
   /** `apply` gets the whole after each write, also when somebody else applied the same object before. */
-  readonly plane: Pick<Plane, 'apply' | 'status' | 'metrics' | 'inspect'>;
+  readonly plane: Pick<Plane, 'apply' | 'status' | 'metrics' | 'inspect' | 'tail'>;
   readonly registry: Registry;
   readonly log: Logger;
   /** Reads all plugin and protocol files of the folders again; resolves when they serve. */
@@ -104,12 +105,14 @@ export async function createAdmin(options: AdminOptions): Promise<AdminServer> {
       addResourceRoutes(server, prefix, row, { config: options.config, registry: options.registry, writer, sessions, audit });
     }
   }
+  const endTails = addTailRoutes(server, prefixes, options.plane);
   server.server.maxConnections = 1000;
   await listen(server, address, port);
   const bound = server.server.address() as AddressInfo;
   return {
     address: bound.address, port: bound.port, routes,
     close: async () => {
+      endTails();
       await server.close();
       await writer.idle();
     },

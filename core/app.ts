@@ -148,6 +148,7 @@ export async function startApp(options: AppOptions): Promise<App> {
       plane: {
         apply: (next) => applied.apply(next),
         inspect: (question) => plane.inspect(question),
+        tail: (options, show) => plane.tail(options, show),
         // A file that fails in this thread never reaches a worker: this thread's loader knows all.
         status: async () => (await plane.status()).map((each) => ({ ...each, modules: loader.modules })),
         metrics: async () => mergeSnapshots([await plane.metrics(), metrics.snapshot()]),

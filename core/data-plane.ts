@@ -17,6 +17,7 @@ import { SharedOccupancy } from './occupancy.ts';
 import type { Registry } from './registry.ts';
 import { defaultPort, Routes } from './reload.ts';
 import { reopenAll } from './reopen.ts';
+import { Tails, type TailBatch, type TailOptions } from './tail.ts';
 import { tcp } from './tcp.ts';
 import type { ListenerCertificates } from './tls/certificate-files.ts';
 import { Certificates } from './tls/certificates.ts';
@@ -61,6 +62,7 @@ export class DataPlane {
   /** By `address port`. */
   readonly #open = new Map<string, Open>();
   readonly #failed = new Map<string, ListenerStatus>();
+  readonly #tails: Tails;
   #revision = 0;
   /** Resources that could not be put to use. */
   #rejected: ReadonlySet<string> = new Set();
@@ -76,6 +78,7 @@ export class DataPlane {
     const windows = new SharedWindows(options.windows);
     const occupancy = new SharedOccupancy(options.occupancy, worker);
     this.engine = new Engine({ log, metrics, limits, windows, occupancy, firstSession: worker + 1, sessionStep: workers });
+    this.#tails = new Tails(this.engine, worker, (batch) => this.onTail(batch));
     this.#perAddress = new ClientCounter(Math.ceil(limits.clientsPerAddress / workers));
     const { certificates: files, ticketSecret } = options;
     this.#certificates = new Certificates({ log, files, ticketSecret, timeout: limits.handshakeTimeout, warns: worker === 0 });
@@ -171,6 +174,17 @@ export class DataPlane {
     };
   }
 
+  /** Where batches of tails go. */
+  onTail: (batch: TailBatch) => void = () => undefined;
+
+  tail(options: TailOptions): void {
+    this.#tails.open(options);
+  }
+
+  untail(id: number): void {
+    this.#tails.close(id);
+  }
+
   inspect(question: Question): Answer {
     return inspect(question, { worker: this.#options.worker, engine: this.engine, routes: this.routes, surroundings: this.#surroundings });
   }
@@ -187,6 +201,7 @@ export class DataPlane {
   /** Stops accepting; ends clients as they become idle, and all of them at the deadline. */
   async drain(deadline: number): Promise<void> {
     this.#draining = true;
+    this.#tails.closeAll();
     for (const { listener } of this.#open.values()) listener.close();
     this.#open.clear();
     const until = performance.now() + deadline;

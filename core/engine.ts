@@ -8,6 +8,7 @@ import type { OccupancyTable, WindowTable } from './plugin.ts';
 import type { Session } from './session.ts';
 import { residentMemory } from './resident-memory.ts';
 import { systemClock, type Clock } from './clock.ts';
+import type { Tails } from './tail.ts';
 import { TurnClock } from './turn-clock.ts';
 
 /** Whatever has deadlines; asked every `SWEEP` ms, so that no request needs a timer of its own. */
@@ -41,6 +42,8 @@ export class Engine {
   readonly occupancy: OccupancyTable;
   readonly clock: TurnClock;
   readonly sessions = new Set<Session>();
+  /** Who watches requests; null: nobody. */
+  tails: Tails | null = null;
   /** Metric indexes: requests that a node did not answer in time, and the answers that came for them later. */
   readonly timeouts: number;
   readonly lateReplies: number;

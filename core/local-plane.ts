@@ -4,6 +4,7 @@ import type { DataPlane } from './data-plane.ts';
 import type { Answer, Question } from './inspect.ts';
 import type { LoadedModule } from './loader.ts';
 import type { MetricsSnapshot } from './metrics.ts';
+import type { TailBatch, TailOptions } from './tail.ts';
 import type { Plane, PlaneStatus, Rejection } from './plane.ts';
 import type { ListenerCertificates } from './tls/certificate-files.ts';
 
@@ -19,6 +20,8 @@ export interface RunningPlane extends Plane {
 
 export class LocalPlane implements RunningPlane {
   readonly #plane: DataPlane;
+  readonly #shown = new Map<number, (batch: TailBatch) => void>();
+  #lastTail = 0;
   #embedded: ReadonlyMap<string, string> = new Map();
 
   constructor(plane: DataPlane) {
@@ -51,6 +54,17 @@ export class LocalPlane implements RunningPlane {
 
   async inspect(question: Question): Promise<readonly Answer[]> {
     return [this.#plane.inspect(question)];
+  }
+
+  async tail(options: Omit<TailOptions, 'id'>, show: (batch: TailBatch) => void): Promise<() => void> {
+    const id = ++this.#lastTail;
+    this.#plane.tail({ ...options, id });
+    this.#shown.set(id, show);
+    this.#plane.onTail = (batch) => this.#shown.get(batch.id)?.(batch);
+    return () => {
+      this.#shown.delete(id);
+      this.#plane.untail(id);
+    };
   }
 
   async metrics(): Promise<MetricsSnapshot> {

@@ -3,6 +3,7 @@ import type { Config } from './config/source.ts';
 import type { Kind } from './config/resource.ts';
 import type { Answer, Question } from './inspect.ts';
 import type { MetricsSnapshot } from './metrics.ts';
+import type { TailBatch, TailOptions } from './tail.ts';
 
 /** One resource that could not be put to use; its last good version goes on serving. */
 export interface Rejection {
@@ -56,6 +57,8 @@ export interface Plane {
   metrics(): Promise<MetricsSnapshot>;
   /** Of each worker that answers. */
   inspect(question: Question): Promise<readonly Answer[]>;
+  /** Shows requests as they are answered, until the returned function is called. Rejects with CONFIG_INVALID. */
+  tail(options: Omit<TailOptions, 'id'>, show: (batch: TailBatch) => void): Promise<() => void>;
   /** Logs and files are opened again. */
   reopen(): void;
   /** Stops accepting, lets what is under way end, and closes; at the latest after `deadline` ms. */

@@ -41,6 +41,8 @@ export abstract class Request<R extends Reply = Reply> implements Receiver {
   begun = false;
   /** A response or log hook wants it. */
   observed = false;
+  /** Somebody watches it. */
+  tailed = false;
   /** They were asked. */
   decided = false;
   /** It has an entry of its own in its session's queue. */

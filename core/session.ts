@@ -231,6 +231,9 @@ export abstract class Session implements Owner, Receiver, Listener {
   #decide(request: Request): void {
     request.decided = true;
     request.observed = isObserved(request.plan, request);
+    const { tails } = this.engine;
+    // What no hook sees (`skipped`), nobody sees.
+    if (tails !== null && request.skipped !== -1 && tails.wants(request)) request.tailed = request.observed = true;
   }
 
   /** A message that the server sent by itself: it leaves as an answer does, and counts as a request of its own. */
@@ -428,6 +431,7 @@ export abstract class Session implements Owner, Receiver, Listener {
     this.observe(request);
     if (!request.decided) this.#decide(request);
     if (plan.log !== null && request.observed) runLogHooks(plan, request);
+    if (request.tailed) this.engine.tails?.answered(request);
     plan.leave();
   }
 

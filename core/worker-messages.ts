@@ -3,6 +3,7 @@ import type { ConfigChange } from './config/change.ts';
 import type { UpstreamValue } from './config/schemas/upstream.ts';
 import type { Question } from './inspect.ts';
 import type { LoadedModule } from './loader.ts';
+import type { TailBatch, TailOptions } from './tail.ts';
 import type { Settings } from './settings.ts';
 import type { ListenerCertificates } from './tls/certificate-files.ts';
 
@@ -29,6 +30,8 @@ export type Call =
   | { readonly name: 'status' }
   | { readonly name: 'inspect'; readonly question: Question }
   | { readonly name: 'metrics' }
+  | { readonly name: 'tail'; readonly options: TailOptions }
+  | { readonly name: 'untail'; readonly id: number }
   | { readonly name: 'reopen' }
   | { readonly name: 'ping' }
   | { readonly name: 'drain'; readonly deadline: number };
@@ -36,6 +39,11 @@ export type Call =
 export interface CallMessage {
   readonly number: number;
   readonly call: Call;
+}
+
+/** Unasked: what somebody watches. */
+export interface TailMessage {
+  readonly tail: TailBatch;
 }
 
 /** Unasked: what a mark in `lastPlugin` stands for. */

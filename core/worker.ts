@@ -8,7 +8,7 @@ import { watchLastPlugin } from './last-plugin.ts';
 import { Loader } from './loader.ts';
 import { createLogger } from './log.ts';
 import { Registry } from './registry.ts';
-import type { AnswerMessage, Call, CallMessage, MarkMessage, WorkerData } from './worker-messages.ts';
+import type { AnswerMessage, Call, CallMessage, MarkMessage, TailMessage, WorkerData } from './worker-messages.ts';
 
 const { settings, windows, occupancy, lastPlugin, worker, workers, upstream, modules, certificates, ticketSecret } = workerData as WorkerData;
 watchLastPlugin(lastPlugin, (mark, name) => parentPort!.postMessage({ mark, name } satisfies MarkMessage));
@@ -37,6 +37,8 @@ async function load(): Promise<void> {
   }
 }
 
+plane.onTail = (tail) => parentPort!.postMessage({ tail } satisfies TailMessage);
+
 async function answer(call: Call): Promise<unknown> {
   await loading;
   switch (call.name) {
@@ -49,6 +51,8 @@ async function answer(call: Call): Promise<unknown> {
     case 'status': return plane.status();
     case 'inspect': return plane.inspect(call.question);
     case 'metrics': return plane.metrics();
+    case 'tail': return plane.tail(call.options);
+    case 'untail': return plane.untail(call.id);
     case 'reopen':
       logger.reopen();
       return plane.reopen();

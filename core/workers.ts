@@ -11,12 +11,13 @@ import type { Answer, Question } from './inspect.ts';
 import type { LoadedModule } from './loader.ts';
 import type { RunningPlane } from './local-plane.ts';
 import type { Logger } from './log.ts';
+import type { TailBatch, TailOptions } from './tail.ts';
 import { mergeSnapshots, type Metrics, type MetricsSnapshot } from './metrics.ts';
 import { SharedOccupancy } from './occupancy.ts';
 import type { PlaneStatus, Rejection } from './plane.ts';
 import type { Settings } from './settings.ts';
 import type { ListenerCertificates } from './tls/certificate-files.ts';
-import type { AnswerMessage, Call, MarkMessage, WorkerData } from './worker-messages.ts';
+import type { AnswerMessage, Call, MarkMessage, WorkerData, TailMessage } from './worker-messages.ts';
 
 export interface WorkersOptions {
   readonly settings: Settings;
@@ -58,6 +59,8 @@ export class Workers implements RunningPlane {
   #past: MetricsSnapshot = [];
   #embedded: ReadonlyMap<string, string> = new Map();
   #config: Config | null = null;
+  readonly #tails = new Map<number, { readonly options: TailOptions; readonly show: (batch: TailBatch) => void }>();
+  #lastTail = 0;
   #listening = false;
   #draining = false;
   /** By file: the last good code. */
@@ -68,7 +71,8 @@ export class Workers implements RunningPlane {
     this.#options = options;
     this.#modules = new Map(options.modules.map((module) => [module.file, module]));
     const [modules, lost] = [(): LoadedModule[] => [...this.#modules.values()], (member: Member): void => this.#lost(member)];
-    this.#members = Array.from({ length: options.workers }, (_, index) => new Member(options, index, modules, lost));
+    const shown = (batch: TailBatch): void => this.#tails.get(batch.id)?.show(batch);
+    this.#members = Array.from({ length: options.workers }, (_, index) => new Member(options, index, modules, lost, shown));
     const { metrics } = options;
     this.#replaced = metrics.counter('millrace_workers_replaced_total', 'Workers that ended or hung and were replaced.');
     const silence = options.silence ?? 5000;
@@ -121,6 +125,22 @@ export class Workers implements RunningPlane {
 
   async status(): Promise<readonly PlaneStatus[]> {
     return (await this.#read({ name: 'status' })) as PlaneStatus[];
+  }
+
+  async tail(options: Omit<TailOptions, 'id'>, show: (batch: TailBatch) => void): Promise<() => void> {
+    const id = ++this.#lastTail;
+    this.#tails.set(id, { options: { ...options, id }, show });
+    const close = (): void => {
+      this.#tails.delete(id);
+      for (const member of this.#members) void member.call({ name: 'untail', id }).catch(() => undefined);
+    };
+    try {
+      await this.#running((member) => member.call({ name: 'tail', options: { ...options, id } }));
+    } catch (cause) {
+      close();
+      throw cause;
+    }
+    return close;
   }
 
   async inspect(question: Question): Promise<readonly Answer[]> {
@@ -200,6 +220,7 @@ export class Workers implements RunningPlane {
       if (!member.modules.includes(module)) await member.call({ name: 'loadModule', module });
     }
     if (this.#config !== null) await member.apply(this.#config, this.#embedded);
+    for (const { options } of this.#tails.values()) await member.call({ name: 'tail', options });
     if (this.#listening) await member.call({ name: 'listen' });
   }
 }
@@ -212,6 +233,7 @@ class Member {
   readonly #newest: () => readonly LoadedModule[];
   readonly #options: WorkersOptions;
   readonly #onLost: (member: Member) => void;
+  readonly #onTail: (batch: TailBatch) => void;
   #thread: Worker;
   readonly #waiting = new Map<number, Waiting>();
   readonly #lastPlugin = new SharedArrayBuffer(4);
@@ -228,11 +250,13 @@ class Member {
 
   constructor(
     options: WorkersOptions, index: number, newest: () => readonly LoadedModule[], onLost: (member: Member) => void,
+    onTail: (batch: TailBatch) => void,
   ) {
     this.#options = options;
     this.#newest = newest;
     this.index = index;
     this.#onLost = onLost;
+    this.#onTail = onTail;
     this.#thread = this.#spawn();
   }
 
@@ -255,8 +279,9 @@ class Member {
     this.#told = null;
     this.#marks.clear();
     new Int32Array(this.#lastPlugin)[0] = 0;
-    thread.on('message', (message: AnswerMessage | MarkMessage) => {
-      if ('mark' in message) this.#marks.set(message.mark, message.name);
+    thread.on('message', (message: AnswerMessage | MarkMessage | TailMessage) => {
+      if ('tail' in message) this.#onTail(message.tail);
+      else if ('mark' in message) this.#marks.set(message.mark, message.name);
       else this.#answered(message);
     });
     thread.on('error', (cause) => this.#options.log.error({ code: 'WORKER_LOST', worker: this.index, err: cause }, 'a worker failed'));

@@ -151,7 +151,7 @@ export class RedisSession extends Session {
     const backend = this.#backend!;
     // Whether what comes next is still part of the transaction decides to whom it goes.
     if (backend.subordinates !== null && this.own.active && !this.idle) return null;
-    const unseen = plan.request === null && plan.observers === null;
+    const unseen = plan.request === null && plan.observers === null && this.engine.tails === null;
     const swift = (unseen || plan.transient) && this.silence === 'none' && this.#refusedBy === null
       && backend.subordinates === null;
     const input = this.#input;

@@ -14,6 +14,7 @@ import type { References } from '../../core/config/check.ts';
 import { silentLogger } from '../../core/log.ts';
 import { Metrics } from '../../core/metrics.ts';
 import type { Plane, PlaneStatus, Rejection } from '../../core/plane.ts';
+import type { AdminKeyEntry } from '../../core/settings-admin.ts';
 import { compileSchema, problem, type JsonSchema, type Validator } from '../../core/schema.ts';
 
 export const key = 'a-key-of-the-tests-0123456789';
@@ -71,7 +72,7 @@ const references: References = {
     (JSON.stringify(expression).includes('==') ? [] : [problem([], 'an operator', 'none')]),
 };
 
-export class FakePlane implements Pick<Plane, 'apply' | 'status' | 'metrics' | 'inspect'> {
+export class FakePlane implements Pick<Plane, 'apply' | 'status' | 'metrics' | 'inspect' | 'tail'> {
   readonly applied: Config[] = [];
   /** What the workers refuse of a configuration. */
   refuse: (config: Config) => readonly Rejection[] = () => [];
@@ -84,6 +85,10 @@ export class FakePlane implements Pick<Plane, 'apply' | 'status' | 'metrics' | '
     if (this.failure !== null) throw this.failure;
     this.applied.push(config);
     return this.refuse(config);
+  }
+
+  async tail(): Promise<() => void> {
+    return () => undefined;
   }
 
   async inspect(): Promise<readonly []> {
@@ -106,7 +111,7 @@ export class FakePlane implements Pick<Plane, 'apply' | 'status' | 'metrics' | '
 }
 
 export async function startAdmin(
-  options: { readonly store?: Store; readonly bodyLimit?: number; readonly ready?: () => string | null } = {},
+  options: { readonly store?: Store; readonly bodyLimit?: number; readonly ready?: () => string | null; readonly keys?: readonly AdminKeyEntry[] } = {},
 ): Promise<Bench> {
   const store = options.store ?? new MemoryStore({ time: () => 1_700_000_000 });
   const file = new MemoryStore();
@@ -115,7 +120,7 @@ export async function startAdmin(
   const plane = new FakePlane();
   const admin = await createAdmin({
     settings: { address: '127.0.0.1', port: 0, body_limit_bytes: options.bodyLimit ?? 1_572_864 },
-    keys: new AdminKeys([key]), store, config, references, plane, registry, log: silentLogger,
+    keys: AdminKeys.open({ address: '127.0.0.1', key, key_file: 'none', keys: options.keys ?? [] }), store, config, references, plane, registry, log: silentLogger,
     ...(options.ready === undefined ? {} : { ready: options.ready }),
   });
   return {
