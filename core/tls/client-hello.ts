@@ -8,7 +8,7 @@ export interface ClientHello {
 }
 
 /** Longest hello that is waited for. With post-quantum keys they have about 2 KB. */
-export const longestHello = 32 * 1024;
+export const longestHello = 16 * 1024;
 
 const handshakeRecord = 22;
 const clientHello = 1;
@@ -51,6 +51,8 @@ function nameIn(reader: Reader, end: number): ClientHello | 'garbage' {
 function joinRecords(bytes: Buffer): Buffer | 'more' | 'garbage' {
   const parts: Buffer[] = [];
   let have = 0;
+  // Known with its fourth byte.
+  let owed = Infinity;
   for (let at = 0; ;) {
     if (at < bytes.length && bytes[at] !== handshakeRecord) return 'garbage';
     if (at + 1 < bytes.length && bytes[at + 1] !== 3) return 'garbage';
@@ -60,13 +62,14 @@ function joinRecords(bytes: Buffer): Buffer | 'more' | 'garbage' {
     const part = bytes.subarray(at + 5, at + 5 + length);
     parts.push(part);
     have += part.length;
-    if (have >= 4) {
-      const joined = parts.length === 1 ? part : Buffer.concat(parts);
-      if (joined[0] !== clientHello) return 'garbage';
-      const owed = joined.readUIntBE(1, 3);
+    if (owed === Infinity && have >= 4) {
+      const head = Buffer.concat(parts);
+      if (head[0] !== clientHello) return 'garbage';
+      owed = head.readUIntBE(1, 3);
       if (owed > longestHello) return 'garbage';
-      if (have >= 4 + owed) return joined.subarray(4, 4 + owed);
     }
+    // Joined once: whoever sends a byte in each record must not make us copy the rest again and again.
+    if (have >= 4 + owed) return Buffer.concat(parts).subarray(4, 4 + owed);
     if (part.length < length) return 'more';
     at += 5 + length;
   }
