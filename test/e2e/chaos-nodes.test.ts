@@ -7,6 +7,7 @@ import { startRedis } from '../support/redis-server.ts';
 import { RespClient } from '../support/resp-client.ts';
 import { RespError, type Value } from '../support/resp.ts';
 import { sleep } from '../support/sleep.ts';
+import { startToxicMiddle } from '../support/toxic-middle.ts';
 
 async function until(met: () => Promise<boolean>, within: number): Promise<number> {
   const from = performance.now();
@@ -179,4 +180,29 @@ test('a server that is killed and comes back again and again swaps nothing and r
   await using client = await proxy.connect();
   await until(async () => (await client.command('PING')) === 'PONG', 4000);
   await redis.stop();
+}, 30_000);
+
+test('a connection that the server ended at rest is replaced without an error, and one that dies while it logs in harms nobody (U1)', async () => {
+  await using redis = await startRedis(['--requirepass', 'pw']);
+  await using middle = await startToxicMiddle({ to: redis.port });
+  await using proxy = await startProxy({
+    route: { upstream: { nodes: { [`127.0.0.1:${middle.port}`]: 1 }, auth: { password: 'pw' }, timeout: { connect: 0.5, send: 1, read: 1 } } },
+  });
+  const client = await proxy.connect();
+  expect(await client.pipeline([['SET', 'a', '1'], ['MULTI'], ['GET', 'a'], ['EXEC']])).toEqual(['OK', 'OK', 'QUEUED', ['1']]);
+  for (let round = 0; round < 10; round++) {
+    middle.reset();
+    await sleep(30);
+    // Neither the shared link nor an own one of the pool is handed out dead.
+    expect(await client.pipeline([['GET', 'a'], ['MULTI'], ['GET', 'a'], ['EXEC']])).toEqual(['1', 'OK', 'QUEUED', ['1']]);
+  }
+  // The first bytes of each connection from here on get through, the answer to AUTH does not.
+  middle.set('down', { resetAfterBytes: 2 });
+  middle.reset();
+  await sleep(30);
+  const broken = await client.command('GET', 'a');
+  expect((broken as RespError).text).toMatch(/^ERR millrace: (upstream closed|no healthy upstream|failed to connect)/);
+  middle.set('down', {});
+  await until(async () => (await client.command('GET', 'a')) === '1', 5000);
+  expect(await client.pipeline([['MULTI'], ['GET', 'a'], ['EXEC']])).toEqual(['OK', 'QUEUED', ['1']]);
 }, 30_000);
