@@ -99,7 +99,7 @@ export class DnsDiscovery implements Discovery {
     const ttls = answers.map((each) => (each.status === 'fulfilled' ? this.#ttl(each.value) : this.#options.most));
     return {
       // Lower numbers go first there, higher ones here. A weight of 0 means little there, nothing here.
-      nodes: records.map(({ name: host, port, priority, weight }) => ({ host, port, weight: Math.max(1, weight), priority: -priority })),
+      nodes: records.map(({ name: host, port, priority, weight }) => ({ host, port, weight: Math.max(1, weight), priority: 0 - priority })),
       ttl: Math.min(...ttls),
     };
   }
