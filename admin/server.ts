@@ -14,6 +14,7 @@ import { addAuditRoutes } from './audit-routes.ts';
 import { addConfigRoutes } from './config-routes.ts';
 import { sessionsByRoute, type LiveSessions } from './dry-run.ts';
 import { Guard, type Access } from './guard.ts';
+import { addHealthRoutes, addUpstreamStatus, localHealthPaths } from './health-routes.ts';
 import { addHistoryRoutes } from './history-routes.ts';
 import { addInspectRoutes } from './inspect-routes.ts';
 import type { AdminKeys } from './keys.ts';
@@ -94,6 +95,7 @@ export async function createAdmin(options: AdminOptions): Promise<AdminServer> {
   addPages(server, { plane: options.plane, ready: options.ready ?? (() => null) });
   // The document speaks of the reference's paths; the shorter ones are the same.
   const openApi = openApiOf(routes, prefixes[0]!, options.registry);
+  addHealthRoutes(server, options);
   for (const prefix of prefixes) {
     addSchemaRoutes(server, prefix, options.registry, options.plane, options.reloadModules ?? (() => Promise.resolve()));
     server.get(`${prefix}/openapi.json`, openApi);
@@ -101,6 +103,7 @@ export async function createAdmin(options: AdminOptions): Promise<AdminServer> {
     addConfigRoutes(server, prefix, { ...options, writer, sessions, audit });
     addHistoryRoutes(server, prefix, { ...options, writer, sessions, audit });
     addInspectRoutes(server, prefix, options.plane);
+    addUpstreamStatus(server, prefix, options);
     for (const row of resourceRows) {
       addResourceRoutes(server, prefix, row, { config: options.config, registry: options.registry, writer, sessions, audit });
     }
@@ -121,7 +124,7 @@ export async function createAdmin(options: AdminOptions): Promise<AdminServer> {
 
 function accessOf(route: string): Access {
   if (healthPaths.includes(route)) return 'open';
-  return metricsPaths.includes(route) ? 'local' : 'key';
+  return [...metricsPaths, ...localHealthPaths].includes(route) ? 'local' : 'key';
 }
 
 function listRoutes(server: FastifyInstance): string[] {
