@@ -208,7 +208,7 @@ export class DataPlane {
     while (this.engine.sessions.size > 0 && performance.now() < until) {
       // First what has arrived is read: a client that asked before the end is answered.
       await new Promise((resolve) => setTimeout(resolve, 10));
-      for (const session of this.engine.sessions) if (session.idle) session.end('DRAINED');
+      for (const session of this.engine.sessions) if (session.idle && !session.engaged) session.end('DRAINED');
     }
     for (const session of this.engine.sessions) session.destroy('DRAINED');
     // Loggers flush what they hold; a sink that hangs must not keep the process.

@@ -99,6 +99,9 @@ export abstract class Session implements Owner, Receiver, Listener {
   /** Whether it waits for a server without having to: a blocked or subscribed client that goes is let go at once. */
   protected get waiting(): boolean { return false; }
 
+  /** Whether its conversation is not over although nothing is owed: it waits for messages, or has begun what it will end. */
+  get engaged(): boolean { return this.waiting; }
+
   /** Bytes kept for this client. */
   get held(): number { return this.connection.outbox.pending + this.unread; }
 

@@ -688,6 +688,7 @@ export class RedisSession extends Session {
   }
 
   protected override get waiting(): boolean { return this.own.waiting; }
+  override get engaged(): boolean { return this.own.waiting || this.own.inTransaction || this.own.watching; }
 
   protected override dispose(): void {
     this.own.drop();

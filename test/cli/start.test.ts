@@ -177,6 +177,7 @@ test('a default route without a server says where its nodes are expected', async
 workers: 1\nprotocols: [protocols]\n`);
   await using running = place.start(['start']);
   await running.started();
+  await running.saw(() => running.err.includes('\n'));
   expect(running.err).toContain('upstream.type: expected nodes, because protocol line has no embedded server; '
     + "those of a listener's default route stand in MILLRACE_UPSTREAM");
 });
