@@ -18,6 +18,8 @@ const keptDenials = 200;
 
 export interface Denial {
   readonly time: number;
+  /** Whose key; absent: without a good one. */
+  readonly who?: string;
   readonly address: string;
   readonly method: string;
   readonly path: string;
@@ -129,12 +131,13 @@ export class Audit {
     }
   }
 
-  /** Somebody without a key, or with a wrong one. Bounded: he may try for ever. */
-  denied(request: FastifyRequest, { status, body }: Refusal): void {
+  /** Somebody without a key, with a wrong one, or one that may not. Bounded: he may try for ever. */
+  denied(request: FastifyRequest, { status, body }: Refusal, who?: string): void {
     const [path = ''] = request.url.split('?');
     const error = typeof body === 'string' ? body : body.description ?? body.error_msg ?? '';
     const denial: Denial = {
-      time: Date.now(), address: request.socket.remoteAddress ?? '', method: request.method, path: path.slice(0, longestText), status, error,
+      time: Date.now(), ...(who === undefined ? {} : { who }), address: request.socket.remoteAddress ?? '',
+      method: request.method, path: path.slice(0, longestText), status, error,
     };
     this.#denials.unshift(denial);
     if (this.#denials.length > keptDenials) this.#denials.pop();

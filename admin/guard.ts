@@ -1,11 +1,19 @@
 // Who may ask: one check before any route, which denies what it does not know.
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { TLSSocket } from 'node:tls';
 import { isLoopback } from './loopback.ts';
-import type { AdminKeys } from './keys.ts';
+import type { AdminKey, AdminKeys } from './keys.ts';
 import { refuse, Refusal } from './refusal.ts';
 
 /** How far a request without key gets: health is for everybody, metrics for this machine. */
 export type Access = 'key' | 'local' | 'open';
+
+export interface GuardOptions {
+  /** ms, of a clock that only goes forward. */
+  readonly now?: () => number;
+  /** Told once a minute for each expired key that is used. */
+  readonly warn?: (text: string) => void;
+}
 
 const failuresPerMinute = 10;
 // An attacker with a network of addresses makes no more memory than this.
@@ -16,19 +24,22 @@ export class Guard {
   readonly #access: (path: string) => Access;
   readonly #failures = new Map<string, { count: number; until: number }>();
   readonly #now: () => number;
+  readonly #warn: (text: string) => void;
+  /** When each expired key was told about; Unix ms. */
+  readonly #told = new Map<string, number>();
 
   /** `access` gets the path of the route, as it was registered; it is `key` for everything unknown. */
-  constructor(keys: AdminKeys, access: (path: string) => Access, now = (): number => performance.now()) {
+  constructor(keys: AdminKeys, access: (path: string) => Access, options: GuardOptions = {}) {
     this.#keys = keys;
     this.#access = access;
-    this.#now = now;
+    this.#now = options.now ?? (() => performance.now());
+    this.#warn = options.warn ?? (() => undefined);
   }
 
   /**
-   * Throws a Refusal. `route` is empty for what none was found for. Returns the name of the key; null where none is
-   * needed.
+   * Throws a Refusal. `route` is empty for what none was found for. Returns the key; null where none is needed.
    */
-  check(request: FastifyRequest, reply: FastifyReply, route: string): string | null {
+  check(request: FastifyRequest, reply: FastifyReply, route: string): AdminKey | null {
     refuseForeignHost(request);
     const { socket } = request;
     const access = this.#access(route);
@@ -36,9 +47,20 @@ export class Guard {
     const key = keyOf(request);
     // Nobody guesses by sending nothing, so it is not counted.
     if (key === '') throw unauthorized('missing apikey');
-    if (this.#keys.accepts(key)) return 'admin';
+    const found = this.#keys.find(key);
+    if (found !== null && !this.#isOver(found)) return found;
     this.#countFailure(networkOf(socket.remoteAddress ?? ''), reply);
     throw unauthorized('wrong apikey');
+  }
+
+  #isOver({ name, expires }: AdminKey): boolean {
+    const now = Date.now();
+    if (expires === null || expires > now) return false;
+    if (now - (this.#told.get(name) ?? 0) >= 60_000) {
+      this.#told.set(name, now);
+      this.#warn(`the key ${name} was used, which expired at ${new Date(expires).toISOString()}`);
+    }
+    return true;
   }
 
   // A good key is never refused, whatever others at its address do: a forgotten script with an old key would
@@ -77,10 +99,11 @@ function cookieKey(cookies: string): string {
 }
 
 // Browsers send cookies by themselves; headers and queries only a page that knows the key can write.
-function fromOtherSite({ headers }: FastifyRequest): boolean {
+function fromOtherSite({ headers, socket }: FastifyRequest): boolean {
   const site = headers['sec-fetch-site'];
   if (typeof site === 'string') return site !== 'same-origin' && site !== 'none';
-  return headers.origin !== undefined && headers.origin !== `http://${headers.host ?? ''}`;
+  const scheme = socket instanceof TLSSocket ? 'https' : 'http';
+  return headers.origin !== undefined && headers.origin !== `${scheme}://${headers.host ?? ''}`;
 }
 
 /**

@@ -20,6 +20,7 @@ import { addInspectRoutes } from './inspect-routes.ts';
 import type { AdminKeys } from './keys.ts';
 import { openApiOf } from './openapi.ts';
 import { addPages, healthPaths, metricsPaths } from './pages.ts';
+import { Permissions } from './permissions.ts';
 import { refuse, Refusal } from './refusal.ts';
 import type { Registry } from './registry.ts';
 import { addResourceRoutes } from './resource-routes.ts';
@@ -68,7 +69,8 @@ const usualHeaders = {
 /** Rejects with LISTEN_FAILED. */
 export async function createAdmin(options: AdminOptions): Promise<AdminServer> {
   const { address, port, body_limit_bytes: bodyLimit } = options.settings;
-  const guard = new Guard(options.keys, accessOf);
+  const guard = new Guard(options.keys, accessOf, { warn: (text) => options.log.warn({ code: 'ADMIN_DENIED' }, text) });
+  const permissions = new Permissions(prefixes);
   const writer = new Writer(options);
   const audit = new Audit(options.store.audit, options.log);
   const sessions: LiveSessions = async () => sessionsByRoute(await options.plane.metrics());
@@ -82,10 +84,13 @@ export async function createAdmin(options: AdminOptions): Promise<AdminServer> {
   server.addHook('onRequest', async (request, reply) => {
     reply.headers(usualHeaders);
     try {
-      const who = guard.check(request, reply, request.routeOptions.url ?? '');
-      if (who !== null) audit.begin(request, who);
+      const route = request.routeOptions.url ?? '';
+      const caller = guard.check(request, reply, route);
+      if (caller === null) return;
+      permissions.admit(request, caller, route);
+      audit.begin(request, caller.name);
     } catch (error) {
-      if (error instanceof Refusal) audit.denied(request, error);
+      if (error instanceof Refusal) audit.denied(request, error, permissions.nameOf(request));
       throw error;
     }
   });
@@ -93,9 +98,9 @@ export async function createAdmin(options: AdminOptions): Promise<AdminServer> {
   readAnyBody(server);
   answerErrors(server, options.log, bodyLimit, audit);
   addPages(server, { plane: options.plane, ready: options.ready ?? (() => null) });
+  addHealthRoutes(server, options);
   // The document speaks of the reference's paths; the shorter ones are the same.
   const openApi = openApiOf(routes, prefixes[0]!, options.registry);
-  addHealthRoutes(server, options);
   for (const prefix of prefixes) {
     addSchemaRoutes(server, prefix, options.registry, options.plane, options.reloadModules ?? (() => Promise.resolve()));
     server.get(`${prefix}/openapi.json`, openApi);
@@ -105,7 +110,7 @@ export async function createAdmin(options: AdminOptions): Promise<AdminServer> {
     addInspectRoutes(server, prefix, options.plane);
     addUpstreamStatus(server, prefix, options);
     for (const row of resourceRows) {
-      addResourceRoutes(server, prefix, row, { config: options.config, registry: options.registry, writer, sessions, audit });
+      addResourceRoutes(server, prefix, row, { config: options.config, registry: options.registry, writer, sessions, audit, permissions });
     }
   }
   const endTails = addTailRoutes(server, prefixes, options.plane);

@@ -3,6 +3,7 @@ import { BlockList, isIPv6 } from 'node:net';
 import { show } from './problem.ts';
 import { problem, type Problem } from './schema.ts';
 import type { LimitSettings, Settings } from './settings.ts';
+import { wrongAdminKeys } from './settings-admin.ts';
 import { wrongCiphers } from './tls/pem.ts';
 
 /** The first and last port that stream routes may open. */
@@ -16,7 +17,7 @@ const wellKnownKeys = ['edd1c9f034335f136f87ad84b625c8f1', '4054f7cf07e344346cd3
 
 /** What is wrong with settings of the right shape. */
 export function meaning(settings: Settings): Problem[] {
-  return [...wrongPorts(settings), ...wrongTls(settings), ...wrongAdmin(settings), ...wrongLimits(settings.limits)];
+  return [...wrongPorts(settings), ...wrongTls(settings), ...wrongAdmin(settings), ...wrongAdminKeys(settings.admin), ...wrongLimits(settings.limits)];
 }
 
 function wrongPorts({ listeners, stream_ports: streamPorts, admin }: Settings): Problem[] {

@@ -1,6 +1,7 @@
 // The static settings: every key, its default and what it means. The documentation's tables are made from
 // this.
 import type { JsonSchema } from './schema.ts';
+import { adminKeysSchema } from './settings-admin.ts';
 
 const port: JsonSchema = { type: 'integer', minimum: 1, maximum: 65535 };
 const path: JsonSchema = { type: 'string', minLength: 1, maxLength: 4096 };
@@ -124,6 +125,10 @@ export const settingsSchema: JsonSchema = object({
         type: 'string', minLength: 1, maxLength: 128,
         description: 'Protocol of the default route, used where no stream route matches.',
       },
+      transport: {
+        type: 'string', enum: ['tcp', 'udp'],
+        description: 'Default `tcp`. With `udp`, the datagrams of one client are a session, for stream routes without `protocol`.',
+      },
       proxy_protocol: {
         type: 'object', additionalProperties: false, required: ['trusted'],
         description: 'Balancers stand in front, which say with a PROXY header (version 1 or 2) who the client is.',
@@ -168,8 +173,10 @@ export const settingsSchema: JsonSchema = object({
       description: 'Admin key; without it, the one in `key_file`.',
     },
     key_file: {
-      ...path, default: 'data/admin.key', description: 'File with the admin key; made at the first start.',
+      ...path, default: 'data/admin.key',
+      description: 'File with the admin key; made at the first start, unless `keys` has one for everything and for ever.',
     },
+    keys: adminKeysSchema,
     body_limit_bytes: whole(1572864, 1024, 'Largest request body.'),
   }, 'The Admin API.'),
   store: section({

@@ -6,6 +6,7 @@ import { largestDocument, readDocument, Unreadable, type ParsedDocument } from '
 import type { Environment } from './config/environment.ts';
 import type { TlsVersion } from './config/schemas/ssl.ts';
 import { compileSchema, problem, type Problem } from './schema.ts';
+import type { AdminKeyEntry } from './settings-admin.ts';
 import { meaning, warnings } from './settings-check.ts';
 import { override } from './settings-overrides.ts';
 import { settingsSchema } from './settings-schema.ts';
@@ -19,6 +20,7 @@ export interface ListenerSettings {
   readonly address: string;
   readonly port: number;
   readonly protocol?: string;
+  readonly transport?: 'tcp' | 'udp';
   readonly proxy_protocol?: { readonly trusted: readonly string[] };
   readonly tls?: {
     readonly cert?: string; readonly key?: string; readonly certificates?: readonly CertificateSettings[];
@@ -59,7 +61,8 @@ export interface Settings {
   readonly workers: number | 'auto';
   readonly admin: {
     readonly address: string; readonly port: number; readonly allow_remote: boolean;
-    readonly key?: string; readonly key_file: string; readonly body_limit_bytes: number;
+    readonly key?: string; readonly key_file: string; readonly keys: readonly AdminKeyEntry[];
+    readonly body_limit_bytes: number;
   };
   readonly store: { readonly path: string; readonly key_file?: string; readonly max_bytes: number; readonly etcd?: EtcdSettings };
   readonly dns: {

@@ -13,7 +13,7 @@ function startGuard(): { guard: Guard; ask: (asked: Asked) => number; wait: (ms:
   let now = 0;
   const access = (route: string): 'local' | 'open' | 'key' =>
     (route === '/metrics' ? 'local' : route === '/healthz' ? 'open' : 'key');
-  const guard = new Guard(new AdminKeys([key]), access, () => now);
+  const guard = new Guard(AdminKeys.open({ address: '127.0.0.1', key, key_file: 'none' }), access, { now: () => now });
   const reply = { header: () => undefined } as unknown as FastifyReply;
   const ask = ({ from, key: given, host = 'proxy.example:9180', route = '/admin' }: Asked): number => {
     const request = {

@@ -19,7 +19,7 @@ test('without a key one of 32 random bytes is made in a file that only the owner
   expect(statSync(join(folder.path, 'data')).mode & 0o777).toBe(0o700);
   expect([keys.file, keys.generated, keys.warnings]).toEqual([file, true, []]);
   const candidates = [text.trim(), `${text.trim()}0`, ''];
-  expect(candidates.map((each) => keys.accepts(each))).toEqual([true, false, false]);
+  expect(candidates.map((each) => keys.find(each)?.name ?? null)).toEqual(['admin', null, null]);
   expect(JSON.stringify(keys)).not.toContain(text.trim());
 });
 
@@ -29,7 +29,7 @@ test('the next start takes the same key, two folders have different ones', () =>
   AdminKeys.open({ address: local, key_file: a });
   const key = readFileSync(a, 'utf8').trim();
   const again = AdminKeys.open({ address: local, key_file: a });
-  expect([again.accepts(key), again.generated]).toEqual([true, false]);
+  expect([again.find(key)?.name, again.generated]).toEqual(['admin', false]);
   AdminKeys.open({ address: local, key_file: b });
   expect(readFileSync(b, 'utf8').trim()).not.toBe(key);
 });
@@ -38,7 +38,7 @@ test('a key of the settings makes no file', () => {
   using folder = temporaryFolder();
   const file = join(folder.path, 'admin.key');
   const key = '0123456789abcdef';
-  expect(AdminKeys.open({ address: local, key, key_file: file }).accepts(key)).toBe(true);
+  expect(AdminKeys.open({ address: local, key, key_file: file }).find(key)?.name).toBe('admin');
   expect(existsSync(file)).toBe(false);
 });
 
@@ -90,7 +90,7 @@ test('a port in use is told with its address', async () => {
   const store = new MemoryStore();
   const second = createAdmin({
     settings: { address: local, port: first.admin.port, body_limit_bytes: 1000 },
-    keys: new AdminKeys(['0123456789abcdef']), store, config: store, plane: new FakePlane(), registry,
+    keys: AdminKeys.open({ address: local, key: '0123456789abcdef', key_file: 'none' }), store, config: store, plane: new FakePlane(), registry,
     references: {
       checkPlugin: () => [], checkMetadata: () => [], checkProtocol: () => [], checkExpression: () => [],
     },
