@@ -24,6 +24,7 @@ import { Certificates } from './tls/certificates.ts';
 import { NodeTable } from './upstream/node.ts';
 import { UpstreamSurroundings } from './upstream-surroundings.ts';
 import type { UpstreamConf } from './upstream/upstream.ts';
+import { UdpListener } from './udp/listener.ts';
 import { SharedWindows } from './windows.ts';
 
 export interface DataPlaneOptions {
@@ -46,7 +47,7 @@ export interface DataPlaneOptions {
 const flushTime = 8000;
 
 interface Open {
-  readonly listener: PortListener;
+  readonly listener: PortListener | UdpListener;
   readonly status: ListenerStatus;
 }
 
@@ -257,9 +258,25 @@ export class DataPlane {
   }
 
   async #listen(settings: ListenerSettings, origin: 'settings' | 'route'): Promise<void> {
+    const listener = settings.transport === 'udp' ? this.#udpListener(settings) : this.#tcpListener(settings);
+    const port = await listener.listen();
+    const status = { address: settings.address, port, tls: settings.tls !== undefined, origin, error: null };
+    this.#open.set(`${settings.address} ${port} ${settings.transport ?? 'tcp'}`, { listener, status });
+  }
+
+  #udpListener({ address, port }: ListenerSettings): UdpListener {
+    const { engine } = this;
+    const { workers } = this.#options;
+    return new UdpListener({
+      address, port, reusePort: workers > 1, engine, clients: Math.ceil(engine.limits.clientsPerListener / workers),
+      perAddress: this.#perAddress, route: (from) => this.routes.router.match(from),
+    });
+  }
+
+  #tcpListener(settings: ListenerSettings): PortListener {
     const { engine } = this;
     const { workers, registry } = this.#options;
-    const listener = new PortListener({
+    return new PortListener({
       address: settings.address,
       port: settings.port,
       handshakes: settings.tls === undefined ? null : (events) => this.#certificates.handshakes(settings, events),
@@ -271,9 +288,6 @@ export class DataPlane {
       route: (from) => this.routes.router.match(from) ?? this.routes.fallback(settings.protocol),
       protocol: (name) => (name === 'tcp' ? tcp : registry.protocols.get(name)?.value),
     });
-    const port = await listener.listen();
-    const status = { address: settings.address, port, tls: settings.tls !== undefined, origin, error: null };
-    this.#open.set(`${settings.address} ${port}`, { listener, status });
   }
 }
 

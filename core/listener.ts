@@ -222,7 +222,8 @@ export class PortListener {
   }
 }
 
-async function runConnectHooks(places: readonly Place[], session: Session, longest: number): Promise<ProxyError | null> {
+/** Null: they let it in. */
+export async function runConnectHooks(places: readonly Place[], session: Session, longest: number): Promise<ProxyError | null> {
   for (const { hooks, mark, report, failsOpen } of places) {
     ran(mark);
     try {

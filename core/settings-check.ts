@@ -17,14 +17,14 @@ const wellKnownKeys = ['edd1c9f034335f136f87ad84b625c8f1', '4054f7cf07e344346cd3
 
 /** What is wrong with settings of the right shape. */
 export function meaning(settings: Settings): Problem[] {
-  return [...wrongPorts(settings), ...wrongTls(settings), ...wrongAdmin(settings), ...wrongAdminKeys(settings.admin), ...wrongLimits(settings.limits)];
+  return [...wrongPorts(settings), ...wrongTls(settings), ...wrongAdmin(settings), ...wrongStandalone(settings), ...wrongAdminKeys(settings.admin), ...wrongLimits(settings.limits)];
 }
 
 function wrongPorts({ listeners, stream_ports: streamPorts, admin }: Settings): Problem[] {
   const problems: Problem[] = [];
   const taken = new Map([[`${admin.address} ${admin.port}`, 'admin']]);
-  for (const [index, { address, port }] of listeners.entries()) {
-    const name = `${address} ${port}`;
+  for (const [index, { address, port, transport }] of listeners.entries()) {
+    const name = transport === 'udp' ? `udp ${address} ${port}` : `${address} ${port}`;
     const other = taken.get(name);
     if (other !== undefined) {
       problems.push(problem(['listeners', index, 'port'], `a port that ${other} does not use`, String(port)));
@@ -50,6 +50,11 @@ function wrongTls({ listeners }: Settings): Problem[] {
     if (wrong !== null) problems.push(problem(['listeners', index, 'tls', 'ciphers'], 'ciphers in the notation of OpenSSL', wrong));
     return problems;
   });
+}
+
+function wrongStandalone({ admin, store }: Settings): Problem[] {
+  if (!admin.standalone || store.etcd === undefined) return [];
+  return [problem(['admin', 'standalone'], 'false beside store.etcd, which keeps what standalone forgets', 'true')];
 }
 
 function wrongAdmin({ admin }: Settings): Problem[] {

@@ -177,6 +177,14 @@ export const settingsSchema: JsonSchema = object({
       description: 'File with the admin key; made at the first start, unless `keys` has one for everything and for ever.',
     },
     keys: adminKeysSchema,
+    allow: {
+      type: 'array', minItems: 1, maxItems: 1000, items: { type: 'string', format: 'cidr' },
+      description: 'Addresses and networks (CIDR) that may ask anything at all, health and metrics too. Default: all.',
+    },
+    standalone: {
+      type: 'boolean', default: false,
+      description: 'Resources live in memory only and come as a whole: `PUT /apisix/admin/configs`.',
+    },
     body_limit_bytes: whole(1572864, 1024, 'Largest request body.'),
   }, 'The Admin API.'),
   store: section({

@@ -62,7 +62,8 @@ export interface Settings {
   readonly admin: {
     readonly address: string; readonly port: number; readonly allow_remote: boolean;
     readonly key?: string; readonly key_file: string; readonly keys: readonly AdminKeyEntry[];
-    readonly body_limit_bytes: number;
+    readonly allow?: readonly string[];
+    readonly standalone: boolean; readonly body_limit_bytes: number;
   };
   readonly store: { readonly path: string; readonly key_file?: string; readonly max_bytes: number; readonly etcd?: EtcdSettings };
   readonly dns: {

@@ -14,7 +14,7 @@ import { nameOptionsFor } from './tls/node-name.ts';
 import type { Node } from './upstream/node.ts';
 import type { Upstream } from './upstream/upstream.ts';
 
-class TcpBackend implements Backend {
+export class TcpBackend implements Backend {
   readonly upstream: Upstream | null;
   constructor(upstream: Upstream | null) { this.upstream = upstream; }
   send(): void {}
