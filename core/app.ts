@@ -7,10 +7,13 @@ import { availableParallelism } from 'node:os';
 import { effectiveRoute } from './config/effective.ts';
 import { Expiry } from './config/expiry.ts';
 import { FileSource, type ConfigEvent } from './config/file.ts';
+import { MemoryStore } from './config/memory-store.ts';
 import { MergedConfig } from './config/merged.ts';
 import type { StreamRouteValue } from './config/schemas/stream-route.ts';
 import type { UpstreamValue } from './config/schemas/upstream.ts';
 import { emptyConfig, type Config, type ConfigSource, type Store } from './config/source.ts';
+import { Secrets } from './config/secrets.ts';
+import { Standalone } from './config/standalone.ts';
 import { SqliteStore } from './config/sqlite-store.ts';
 import { DataPlane } from './data-plane.ts';
 import { unknownProtocols } from './listener-protocols.ts';
@@ -103,7 +106,9 @@ export async function startApp(options: AppOptions): Promise<App> {
     for (const text of keys.warnings) log.warn({ code: 'SETTINGS_INVALID' }, text);
 
     const { etcd } = settings.store;
-    const store = etcd === undefined ? container.resolve(STORE) : await openEtcd(etcd, log);
+    const standalone = settings.admin.standalone ? new Standalone() : null;
+    const store = standalone !== null ? new MemoryStore()
+      : etcd === undefined ? container.resolve(STORE) : await openEtcd(etcd, log);
     closers.push(() => store.close());
     // The file is checked before the two are one configuration.
     let merged: MergedConfig | null = null;
@@ -124,7 +129,8 @@ export async function startApp(options: AppOptions): Promise<App> {
     closers.push(() => (running ? plane.drain(0) : undefined));
     const embedded = new EmbeddedServers(registry);
     closers.push(() => embedded.close());
-    const applied = new Applied(plane, embedded, log, upstream, settings);
+    const secrets = new Secrets({ managers: () => registry.secretManagers, environment, references });
+    const applied = new Applied(plane, embedded, secrets, log, upstream, settings);
     await applied.apply(config.config);
     await plane.listen();
     certificates.watch();
@@ -159,7 +165,8 @@ export async function startApp(options: AppOptions): Promise<App> {
       },
       log,
       reloadModules: () => modules.reload(),
-      ready: () => (running ? null : 'draining'),
+      ready: () => (running ? unconfigured(standalone, file) : 'draining'),
+      ...(standalone === null ? {} : { standalone }),
     });
     closers.push(() => admin.close());
 
@@ -176,6 +183,7 @@ export async function startApp(options: AppOptions): Promise<App> {
         plane.reopen();
         certificates.reload();
         await file?.reload();
+        await applied.again();
       },
       async drain(deadline) {
         running = false;
@@ -187,6 +195,12 @@ export async function startApp(options: AppOptions): Promise<App> {
     await closeAll();
     throw cause;
   }
+}
+
+/** Why it has no configuration yet; null: it has. */
+function unconfigured(standalone: Standalone | null, file: FileSource | null): string | null {
+  if (standalone !== null && standalone.received === null) return 'no configuration has been sent yet';
+  return file === null || file.loaded ? null : 'the resources file has not been readable yet';
 }
 
 /** Protocols whose files cannot be loaded now: when they are repaired, they are there. */
@@ -278,15 +292,19 @@ class EmbeddedServers {
 class Applied {
   readonly #plane: RunningPlane;
   readonly #embedded: EmbeddedServers;
+  readonly #secrets: Secrets;
   readonly #log: Logger;
   readonly #upstream: UpstreamValue;
   readonly #settings: Settings;
   #last: Config | null = null;
   #result: Promise<readonly Rejection[]> = Promise.resolve([]);
 
-  constructor(plane: RunningPlane, embedded: EmbeddedServers, log: Logger, upstream: UpstreamValue, settings: Settings) {
+  constructor(
+    plane: RunningPlane, embedded: EmbeddedServers, secrets: Secrets, log: Logger, upstream: UpstreamValue, settings: Settings,
+  ) {
     this.#plane = plane;
     this.#embedded = embedded;
+    this.#secrets = secrets;
     this.#log = log;
     this.#upstream = upstream;
     this.#settings = settings;
@@ -299,10 +317,18 @@ class Applied {
     return this.#result;
   }
 
-  async #run(config: Config): Promise<readonly Rejection[]> {
+  /** Secrets are looked up anew. */
+  again(): Promise<readonly Rejection[]> {
+    const config = this.#last;
+    this.#last = null;
+    return config === null ? this.#result : this.apply(config);
+  }
+
+  async #run(unresolved: Config): Promise<readonly Rejection[]> {
+    const { config, rejections: notFound } = await this.#secrets.resolve(unresolved);
     for (const protocol of this.#embeddedIn(config)) await this.#embedded.start(protocol);
     this.#plane.setEmbedded(this.#embedded.addresses);
-    const rejections = await this.#plane.apply(config);
+    const rejections = [...notFound, ...await this.#plane.apply(config)];
     for (const { kind, id, code, text } of rejections) this.#log.error({ code, kind, id }, text);
     return rejections;
   }

@@ -14,7 +14,7 @@ export function referencesOf(registry: Registry, config?: () => Config): Referen
     checkProtocol: (name, conf) => registry.checkProtocol(name, conf),
     upstreamNames: () => ({ checks: registry.checkTypes, discoveries: registry.discoveryTypes }),
     checkExpression: (expression) => registry.checkExpression(expression),
-    names: (what) => [...(what === 'plugin' ? registry.plugins : registry.protocols).keys()],
+    names: (what) => [...registry.named(what).keys()],
     refers: (plugin, conf) => refers(registry, plugin, conf),
     within: (other) => referencesOf(registry, () => other),
     ...(config === undefined ? {} : resourcesIn(config)),

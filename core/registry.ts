@@ -6,6 +6,8 @@ import { compileSchema, type JsonSchema, type Problem, type Validator } from './
 import { checkExpression } from './expression.ts';
 import { problemOf } from './problem.ts';
 import { problem } from './schema.ts';
+import type { Named } from './config/check.ts';
+import { builtInManagers, type SecretManager } from './config/secrets.ts';
 
 export interface Registered<T> {
   readonly value: T;
@@ -47,6 +49,8 @@ export class Registry {
   readonly protocols = new Map<string, Registered<Protocol>>();
   /** Ways to find nodes beside `dns` and `file`; each worker makes its own. */
   readonly discoveries = new Map<string, () => Discovery>();
+  /** Where `secrets/<manager>/<id>` are looked up. */
+  readonly secretManagers = new Map<string, SecretManager>(Object.entries(builtInManagers));
   /** Grows with every change of plugins and protocols. */
   version = 0;
 
@@ -81,6 +85,10 @@ export class Registry {
 
   get discoveryTypes(): string[] {
     return ['dns', 'file', ...this.discoveries.keys()];
+  }
+
+  named(what: Named): ReadonlyMap<string, unknown> {
+    return { plugin: this.plugins, protocol: this.protocols, 'secret manager': this.secretManagers }[what];
   }
 
   /** Undefined: no plugin of this name. `others`: where it is configured beside the place being checked. */

@@ -1,6 +1,7 @@
 // Which values of a schema are secrets (`writeOnly`), and how to show an object without them.
 import type { At } from './problem.ts';
 import type { JsonSchema } from './schema.ts';
+import { isSecretReference } from './secret-reference.ts';
 
 /** A copy in which every `writeOnly` value reads `***`. */
 export function hideSecrets(schema: JsonSchema, value: unknown): unknown {
@@ -8,7 +9,8 @@ export function hideSecrets(schema: JsonSchema, value: unknown): unknown {
 }
 
 function hide(schemas: readonly JsonSchema[], value: unknown): unknown {
-  if (schemas.some((each) => each.writeOnly === true)) return '***';
+  // Where a secret stands is none.
+  if (schemas.some((each) => each.writeOnly === true)) return isSecretReference(value) ? value : '***';
   if (Array.isArray(value)) return value.map((child, index) => hide(below(schemas, index), child));
   if (typeof value !== 'object' || value === null) return value;
   return Object.fromEntries(

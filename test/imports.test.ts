@@ -46,7 +46,7 @@ describe('imports', () => {
     {
       who: 'configuration sources know checks, errors and times, and nothing of what runs',
       from: /^core\/config\//,
-      may: ({ to }) => to.startsWith('core/config/') || ['problem', 'schema', 'errors', 'clock', 'log', 'tls/pem'].some((name) => to === `core/${name}.ts`),
+      may: ({ to }) => to.startsWith('core/config/') || ['problem', 'schema', 'secret-reference', 'errors', 'clock', 'log', 'tls/pem'].some((name) => to === `core/${name}.ts`),
     },
     {
       who: 'plugins use what a user\'s own may use, their own parts, and the logger\'s',

@@ -4,6 +4,7 @@ import {
   compileSchema, forbiddenNames, isAddressOrCidr, isForbiddenName, nest, problem, type At, type Problem, type Validator,
 } from '../schema.ts';
 import { cut, nearest, show } from '../problem.ts';
+import { parseSecretReference, secretPlaces, valueAt } from '../secret-reference.ts';
 import { wrongSsl } from './check-ssl.ts';
 import { wrongUpstream, type UpstreamNames } from './check-upstream.ts';
 import { referencesIn, type User } from './graph.ts';
@@ -45,7 +46,7 @@ export function resourcesIn(config: () => Config): Required<Pick<References, 're
   };
 }
 
-export type Named = 'plugin' | 'protocol';
+export type Named = 'plugin' | 'protocol' | 'secret manager';
 
 /** All mistakes at once: what has the right shape is judged although something else has not. */
 export function checkResource(kind: Kind, id: string, value: unknown, references: References): Problem[] {
@@ -58,7 +59,16 @@ export function checkResource(kind: Kind, id: string, value: unknown, references
     return [problem(['id'], `"${id}"`, show(known['id']), `wrong ${kinds[kind].singular} id`)];
   }
   const meaning = rules[kind](id, known, references);
-  return [...shape, ...meaning.filter(({ at }) => !shape.some((wrong) => touches(wrong.at, at)))];
+  const all = [...shape, ...meaning.filter(({ at }) => !shape.some((wrong) => touches(wrong.at, at)))];
+  const elsewhere = secretPlaces(known);
+  if (elsewhere.length === 0) return all;
+  // What stands elsewhere is judged when it is looked up.
+  const here = all.filter(({ at, text }) => text.startsWith('failed to fetch ') || !elsewhere.some((place) => place.every((name, depth) => name === at[depth])));
+  return [...here, ...elsewhere.flatMap((at) => wrongReference(at, idText(valueAt(known, at))))];
+}
+
+function wrongReference(at: At, text: string): Problem[] {
+  return parseSecretReference(text) === null ? [problem(at, '$env://NAME or $secret://manager/id/name', show(text))] : [];
 }
 
 /** One of the places lies in the other. */
@@ -151,7 +161,7 @@ const rules: Record<Kind, (id: string, value: Value, references: References) => 
   plugin_configs: (id, shared, references) => [
     ...wrongPlugins('plugin_configs', id, shared, references), ...checkReferences('plugin_configs', id, shared, references),
   ],
-  secrets: wrongSecret,
+  secrets: (id, secret, references) => wrongSecret(id, secret, references),
   plugin_metadata: (id, conf, references) => {
     const { id: _same, ...rest } = conf;
     return [...(references.checkMetadata(id, rest) ?? [unknownName([], 'plugin', id, references)])];
@@ -287,16 +297,18 @@ function subordinateOf(id: string, route: Value, references: References): boolea
 
 const secretFields: Readonly<Record<string, readonly string[]>> = { env: ['prefix'], file: ['path'] };
 
-function wrongSecret(id: string, secret: Value): Problem[] {
+function wrongSecret(id: string, secret: Value, references: References): Problem[] {
   const [manager = ''] = id.split('/');
-  const fields = secretFields[manager];
-  const names = Object.keys(secretFields);
+  const others = references.names?.('secret manager') ?? [];
+  const fields = secretFields[manager] ?? (others.includes(manager) ? [] : undefined);
+  const names = [...new Set([...Object.keys(secretFields), ...others])];
   if (fields === undefined) {
     const meant = nearest(manager, names);
     return [problem(['id'], `one of ${names.join(', ')} before the slash`, show(manager),
       `unknown secret manager [${cut(manager)}]${meant === undefined ? '' : `, did you mean "${meant}"?`}`)];
   }
-  return names.flatMap((name) => secretFields[name]!).filter((field) => secret[field] !== undefined && !fields.includes(field))
+  if (manager === 'file' && secret['path'] === undefined) return [problem(['path'], 'the folder that the files lie in', 'nothing')];
+  return Object.values(secretFields).flat().filter((field) => secret[field] !== undefined && !fields.includes(field))
     .map((field) => problem([field], `nothing with ${manager}`, show(secret[field])));
 }
 

@@ -1,5 +1,6 @@
 // Which resources name which others: asked before one is deleted or changed, and to say which routes a change concerns.
 import type { At } from '../problem.ts';
+import { parseSecretReference, secretPlaces, valueAt } from '../secret-reference.ts';
 import { kindNames, type Kind, type Resource, type Value } from './resource.ts';
 import type { Config } from './source.ts';
 
@@ -113,7 +114,7 @@ const known = new WeakMap<Value, readonly Reference[]>();
 function ownReferences(value: Value): readonly Reference[] {
   const before = known.get(value);
   if (before !== undefined) return before;
-  const found: Reference[] = secretsIn(value, []);
+  const found: Reference[] = secretsIn(value);
   for (const [kind, at] of fields) {
     const name = below(value, at);
     if (typeof name === 'string' || typeof name === 'number') found.push({ kind, id: String(name), at, plugin: null });
@@ -134,15 +135,11 @@ function pluginsIn(value: Value): { readonly name: string; readonly conf: Value;
   }))];
 }
 
-/** `$secret://manager/id/…` anywhere in a value. */
-function secretsIn(value: unknown, at: At): Reference[] {
-  if (typeof value === 'string') {
-    const id = /^\$secret:\/\/([^/]+\/[^/]+)/i.exec(value)?.[1];
-    return id === undefined ? [] : [{ kind: 'secrets', id, at, plugin: null }];
-  }
-  if (typeof value !== 'object' || value === null) return [];
-  return Object.entries(value).flatMap(([name, child]) =>
-    secretsIn(child, [...at, Array.isArray(value) ? Number(name) : name]));
+function secretsIn(value: Value): Reference[] {
+  return secretPlaces(value).flatMap((at) => {
+    const id = parseSecretReference(valueAt(value, at) as string)?.secret ?? null;
+    return id === null ? [] : [{ kind: 'secrets' as const, id, at, plugin: null }];
+  });
 }
 
 function* everyResource(config: Config): Iterable<Resource> {

@@ -32,7 +32,7 @@ beforeAll(async () => {
   authority = makeAuthority();
   const files = authority.issue('a.example', ['DNS:a.example']);
   certificate = { cert: readFileSync(files.cert, 'utf8'), key: readFileSync(files.key, 'utf8') };
-  proxy = await startProxy({ route: null });
+  proxy = await startProxy({ route: null, environment: { PASSWORD: 'x', P: 'x' } });
   await ask('PUT', '/consumers/owner', { username: 'owner' });
 });
 afterAll(async () => {

@@ -1,0 +1,151 @@
+// What values name instead of holding it, looked up before the workers get them: they alone have the secrets, and
+// nothing that shows or keeps configuration does.
+import { readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
+import { formatPath, type At } from '../problem.ts';
+import { parseSecretReference, secretPlaces, valueAt } from '../secret-reference.ts';
+import { checkResource, type References } from './check.ts';
+import type { Environment } from './environment.ts';
+import { kindNames, type Kind, type Resource, type Value } from './resource.ts';
+import { frozenResource, type Config } from './source.ts';
+
+/** Looks a name up with the settings of one resource of the kind `secrets`. Undefined: there is none. May throw. */
+export type SecretManager = (conf: Value, name: string, environment: Environment) => string | undefined | Promise<string | undefined>;
+
+/** Larger than any certificate with its chain. */
+const largestFile = 256 * 1024;
+
+export const builtInManagers: Readonly<Record<string, SecretManager>> = {
+  env: (conf, name, environment) => variable(environment, `${typeof conf['prefix'] === 'string' ? conf['prefix'] : ''}${name}`),
+  file: (conf, name) => {
+    if (name === '.' || name === '..') return undefined;
+    const file = join(String(conf['path']), name);
+    const { size } = statSync(file);
+    if (size > largestFile) throw new Error(`expected at most ${largestFile} bytes, got ${size}`);
+    // Editors and `echo` end a file with a line feed.
+    return readFileSync(file, 'utf8').replace(/\r?\n$/, '');
+  },
+};
+
+// Who may write a route must not get the admin key by it.
+function variable(environment: Environment, name: string): string | undefined {
+  return /^MILLRACE_/i.test(name) ? undefined : environment[name];
+}
+
+export interface SecretsOptions {
+  readonly managers: () => ReadonlyMap<string, SecretManager>;
+  readonly environment: Environment;
+  readonly references: References;
+}
+
+/** One resource with a reference that leads nowhere. */
+export interface Unresolved {
+  readonly kind: Kind;
+  readonly id: string;
+  readonly code: 'CONFIG_INVALID';
+  readonly text: string;
+}
+
+export interface Resolved {
+  readonly config: Config;
+  /** What could not be found, or is not what its place wants. The last good version goes on serving. */
+  readonly rejections: readonly Unresolved[];
+}
+
+export class Secrets {
+  readonly #options: SecretsOptions;
+  /** By kind and id. */
+  #before = new Map<string, Resource>();
+  #maps = new Map<Kind, { readonly from: ReadonlyMap<string, Resource>; readonly to: ReadonlyMap<string, Resource> }>();
+
+  constructor(options: SecretsOptions) {
+    this.#options = options;
+  }
+
+  /** The same objects for what holds no reference, or the same secrets as before. */
+  async resolve(config: Config): Promise<Resolved> {
+    const rejections: Unresolved[] = [];
+    const before = new Map<string, Resource>();
+    const resources = { ...config.resources };
+    for (const kind of kindNames) {
+      const source = config.resources[kind];
+      const found = new Map<string, Resource | undefined>();
+      for (const resource of source.values()) {
+        if (secretPlaces(resource.value).length === 0) continue;
+        const key = `${kind}/${resource.id}`;
+        const resolved = await this.#resolve(resource, config, rejections) ?? this.#before.get(key);
+        if (resolved !== undefined) before.set(key, resolved);
+        found.set(resource.id, resolved);
+      }
+      resources[kind] = this.#replaced(kind, source, found);
+    }
+    this.#before = before;
+    return { config: { revision: config.revision, resources }, rejections };
+  }
+
+  // Kinds of which nothing changed keep their map: only then nobody looks for what is new in it.
+  #replaced(kind: Kind, source: ReadonlyMap<string, Resource>, found: ReadonlyMap<string, Resource | undefined>): ReadonlyMap<string, Resource> {
+    if (found.size === 0) return source;
+    const last = this.#maps.get(kind);
+    if (last?.from === source && [...found].every(([id, resource]) => last.to.get(id) === resource)) return last.to;
+    const to = new Map([...source].flatMap(([id, resource]) => {
+      const replaced = found.has(id) ? found.get(id) : resource;
+      return replaced === undefined ? [] : [[id, replaced] as const];
+    }));
+    this.#maps.set(kind, { from: source, to });
+    return to;
+  }
+
+  async #resolve(resource: Resource, config: Config, rejections: Unresolved[]): Promise<Resource | undefined> {
+    const { kind, id, value } = resource;
+    const reject = (at: At, text: string): undefined => {
+      rejections.push({ kind, id, code: 'CONFIG_INVALID', text: `${formatPath(at)}: ${text}` });
+    };
+    const copy = structuredClone(value);
+    const places = secretPlaces(value);
+    for (const at of places) {
+      const reference = valueAt(value, at) as string;
+      const secret = await this.#look(reference, config);
+      if (typeof secret !== 'string') return reject(at, `expected a secret at ${reference}, ${secret.why}`);
+      (valueAt(copy, at.slice(0, -1)) as Record<string | number, unknown>)[at.at(-1)!] = secret;
+    }
+    // Its text would show what was found.
+    const wrong = checkResource(kind, id, copy, this.#withoutOthers).find(({ at }) => places.some((place) => place.every((name, depth) => name === at[depth])));
+    if (wrong !== undefined) return reject(wrong.at, `expected ${wrong.expected}, ${String(valueAt(value, wrong.at))} holds something else`);
+    const old = this.#before.get(`${kind}/${id}`);
+    const same = old?.modifiedIndex === resource.modifiedIndex && old.origin === resource.origin && isDeepStrictEqual(old.value, copy);
+    return same ? old : frozenResource({ ...resource, value: copy });
+  }
+
+  async #look(text: string, config: Config): Promise<string | { readonly why: string }> {
+    const reference = parseSecretReference(text);
+    if (reference === null) return { why: 'got no such reference' };
+    const { secret, name, member } = reference;
+    const { environment, managers } = this.#options;
+    try {
+      const found = secret === null ? variable(environment, name) : await this.#ask(secret, name, config, managers());
+      if (found === undefined) return { why: 'got nothing' };
+      if (member === null) return found;
+      const parsed: unknown = JSON.parse(found);
+      const inner = typeof parsed === 'object' && parsed !== null && Object.hasOwn(parsed, member) ? (parsed as Value)[member] : undefined;
+      if (inner === undefined || inner === null) return { why: `got nothing named ${member}` };
+      return typeof inner === 'string' ? inner : JSON.stringify(inner);
+    } catch (error) {
+      // JSON's own text quotes what it read.
+      return { why: error instanceof SyntaxError ? 'got no JSON' : `got ${(error as NodeJS.ErrnoException).code ?? (error as Error).message}` };
+    }
+  }
+
+  async #ask(secret: string, name: string, config: Config, managers: ReadonlyMap<string, SecretManager>): Promise<string | undefined> {
+    const settings = config.resources.secrets.get(secret);
+    const [manager = ''] = secret.split('/');
+    if (settings === undefined) throw new Error(`no resource secrets/${secret}`);
+    return managers.get(manager)?.(settings.value, name, this.#options.environment);
+  }
+
+  get #withoutOthers(): References {
+    const { resource: _resource, globalRuleOf: _rule, within: _within, ...rest } = this.#options.references;
+    return rest;
+  }
+}
