@@ -30,6 +30,8 @@ export interface ListenerOptions {
   readonly protocol: (name: string) => Protocol | undefined;
 }
 
+/** Log lines a second about clients that no route matches. */
+const mostUnroutedLines = 10;
 /** TLS handshakes under way per listener of a worker. */
 const mostHandshakes = 1000;
 
@@ -65,6 +67,9 @@ export class PortListener {
   /** Connections whose PROXY header did not come yet. */
   #announcing = 0;
   #lastRefusal = 0;
+  /** Clients without a route in the second that began then. */
+  #unrouted = 0;
+  #unroutedSince = -Infinity;
 
   constructor(options: ListenerOptions) {
     this.options = options;
@@ -171,11 +176,25 @@ export class PortListener {
     connection.onGone = this.#gone;
     const route = this.options.route(origin);
     if (route === null || route.plan === null) {
-      engine.log.info({ code: 'NO_ROUTE', remote_addr: origin.remoteAddress, server_port: origin.localPort, sni: origin.sni }, 'not hit any route');
+      this.#notHit(origin);
       this.#refuse(connection, 'NO_ROUTE', null);
       return;
     }
     this.#open(connection, route);
+  }
+
+  /** A port scan must not fill a disk: a second has so many lines, and the next one says how many more there were. */
+  #notHit({ remoteAddress, localPort, sni }: Origin): void {
+    const { log, clock } = this.options.engine;
+    const now = clock.now();
+    if (now - this.#unroutedSince > 1000) {
+      const count = this.#unrouted - mostUnroutedLines;
+      if (count > 0) log.info({ code: 'NO_ROUTE', server_port: localPort, count }, 'more clients that hit no route');
+      this.#unroutedSince = now;
+      this.#unrouted = 0;
+    }
+    if (++this.#unrouted > mostUnroutedLines) return;
+    log.info({ code: 'NO_ROUTE', remote_addr: remoteAddress, server_port: localPort, sni }, 'not hit any route');
   }
 
   #open(connection: Connection, route: Route): void {

@@ -38,6 +38,21 @@ test('a client that no route matches is closed without a byte, and that is logge
   expect(await proxy.metrics()).toMatch(/millrace_connections_closed_total\{reason="NO_ROUTE"\} [1-9]/);
 });
 
+test('thousands of clients that no route matches do not flood the log, and are all counted (P9)', async () => {
+  await route('1', 'a', { remote_addr: '127.0.0.9' });
+  const closed = async (): Promise<number> =>
+    Number(/millrace_connections_closed_total\{reason="NO_ROUTE"\} (\d+)/.exec(await proxy.metrics())?.[1] ?? 0);
+  const [before, counted] = [proxy.records.length, await closed()];
+  for (let round = 0; round < 10; round++) await Promise.all(Array.from({ length: 100 }, () => from('127.0.0.1')));
+  await new Promise((resolve) => { setTimeout(resolve, 1100); });
+  expect(await from('127.0.0.1')).toBe(null);
+  const said = proxy.records.slice(before).filter(({ code, level }) => code === 'NO_ROUTE' && Number(level) >= 30);
+  expect(said.length).toBeLessThan(200);
+  const more = said.reduce((sum, { count }) => sum + Number(count ?? 1), 0);
+  expect(more).toBe(1001);
+  expect(await closed()).toBe(counted + 1001);
+});
+
 test('remote_addr is an address or a network; the smaller network wins', async () => {
   await route('1', 'a', { remote_addr: '127.0.0.0/8' });
   await route('2', 'b', { remote_addr: '127.0.0.0/29' });

@@ -142,6 +142,7 @@ describe('an upstream that misbehaves', () => {
     fresh.send(encodeCommand(['GET', 'evil:half-rst:big']));
     const bytes = await fresh.readRaw({ idle: 500 });
     expect(fresh.ended).not.toBeNull();
+    expect(bytes.length).toBeGreaterThan(100_000);
     expect(bytes.includes('-ERR')).toBe(false);
   });
 
