@@ -165,7 +165,7 @@ test('a publicly known key is accepted on loopback, with a warning', () => {
 
 test('a file that is not there is told by its name', () => {
   expect(loadSettings('nowhere.yaml', {}, folder).problems.map((each) =>
-    each.located)[0]).toMatch(/^nowhere\.yaml: ENOENT/);
+    each.located)[0]).toMatch(/^nowhere\.yaml: there is no such file/);
 });
 
 test('a wrong admin key from the environment is not shown', () => {
