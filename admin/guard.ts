@@ -1,5 +1,6 @@
 // Who may ask: one check before any route, which denies what it does not know.
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { BlockList, isIP, isIPv6 } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import { isLoopback } from './loopback.ts';
 import type { AdminKey, AdminKeys } from './keys.ts';
@@ -9,6 +10,8 @@ import { refuse, Refusal } from './refusal.ts';
 export type Access = 'key' | 'local' | 'open';
 
 export interface GuardOptions {
+  /** Addresses and networks; absent: all. Others are refused before anything else. */
+  readonly allow?: readonly string[];
   /** ms, of a clock that only goes forward. */
   readonly now?: () => number;
   /** Told once a minute for each expired key that is used. */
@@ -24,6 +27,7 @@ export class Guard {
   readonly #access: (path: string) => Access;
   readonly #failures = new Map<string, { count: number; until: number }>();
   readonly #now: () => number;
+  readonly #allowed: BlockList | null;
   readonly #warn: (text: string) => void;
   /** When each expired key was told about; Unix ms. */
   readonly #told = new Map<string, number>();
@@ -33,6 +37,7 @@ export class Guard {
     this.#keys = keys;
     this.#access = access;
     this.#now = options.now ?? (() => performance.now());
+    this.#allowed = options.allow === undefined ? null : networksOf(options.allow);
     this.#warn = options.warn ?? (() => undefined);
   }
 
@@ -40,8 +45,11 @@ export class Guard {
    * Throws a Refusal. `route` is empty for what none was found for. Returns the key; null where none is needed.
    */
   check(request: FastifyRequest, reply: FastifyReply, route: string): AdminKey | null {
-    refuseForeignHost(request);
     const { socket } = request;
+    if (this.#allowed !== null && !isIn(this.#allowed, socket.remoteAddress)) {
+      throw refuse(403, 'this address may not use the Admin API');
+    }
+    refuseForeignHost(request);
     const access = this.#access(route);
     if (access === 'open' || (access === 'local' && isLoopback(socket.remoteAddress))) return null;
     const key = keyOf(request);
@@ -116,6 +124,23 @@ function refuseForeignHost(request: FastifyRequest): void {
   const name = host.replace(/:\d*$/, '').replace(/^\[(.*)\]$/, '$1').toLowerCase();
   if (name === 'localhost' || isLoopback(name)) return;
   throw refuse(403, 'Host: expected localhost or a loopback address, got another name');
+}
+
+function networksOf(texts: readonly string[]): BlockList {
+  const list = new BlockList();
+  for (const text of texts) {
+    const [address = '', bits] = text.split('/');
+    const family = isIPv6(address) ? 'ipv6' : 'ipv4';
+    if (bits === undefined) list.addAddress(address, family);
+    else list.addSubnet(address, Number(bits), family);
+  }
+  return list;
+}
+
+/** An IPv4 address in IPv6 is in the networks of IPv4. A connection that is gone has no address. */
+function isIn(networks: BlockList, address: string | undefined): boolean {
+  const [plain = ''] = (address ?? '').split('%');
+  return isIP(plain) !== 0 && networks.check(plain, isIPv6(plain) ? 'ipv6' : 'ipv4');
 }
 
 /** The /64 of an IPv6 address: whoever has one address has all of them. */

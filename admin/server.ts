@@ -9,6 +9,7 @@ import type { Config, Store } from '../core/config/source.ts';
 import { ProxyError } from '../core/errors.ts';
 import type { Logger } from '../core/log.ts';
 import type { Plane } from '../core/plane.ts';
+import type { Settings } from '../core/settings.ts';
 import { Audit } from './audit.ts';
 import { addAuditRoutes } from './audit-routes.ts';
 import { addConfigRoutes } from './config-routes.ts';
@@ -34,7 +35,7 @@ export type { PluginEntry, ProtocolEntry, Registry } from './registry.ts';
 
 export interface AdminOptions {
   /** Port 0: any free one. */
-  readonly settings: { readonly address: string; readonly port: number; readonly body_limit_bytes: number };
+  readonly settings: Pick<Settings['admin'], 'address' | 'port' | 'body_limit_bytes' | 'allow'>;
   readonly keys: AdminKeys;
   readonly store: Store;
   /** Store and file together, as the data plane gets it. */
@@ -68,8 +69,10 @@ const usualHeaders = {
 
 /** Rejects with LISTEN_FAILED. */
 export async function createAdmin(options: AdminOptions): Promise<AdminServer> {
-  const { address, port, body_limit_bytes: bodyLimit } = options.settings;
-  const guard = new Guard(options.keys, accessOf, { warn: (text) => options.log.warn({ code: 'ADMIN_DENIED' }, text) });
+  const { address, port, body_limit_bytes: bodyLimit, allow } = options.settings;
+  const guard = new Guard(options.keys, accessOf, {
+    ...(allow === undefined ? {} : { allow }), warn: (text) => options.log.warn({ code: 'ADMIN_DENIED' }, text),
+  });
   const permissions = new Permissions(prefixes);
   const writer = new Writer(options);
   const audit = new Audit(options.store.audit, options.log);

@@ -25,7 +25,9 @@ test('every route but health, and from this machine metrics and checks, is close
     }
     const wrong = await bench.ask(method, url, { headers: { 'x-api-key': `${key}x` }, body: '{' });
     expect([401, 429], `${method} ${url}`).toContain(wrong.status);
-    expect((await bench.ask(method, url, { body: '{' })).status, `${method} ${url}`).not.toBe(401);
+    // What is watched would be answered for ever; a wrong rate ends it.
+    const asked = url.endsWith('/tail') ? `${url}?rate=0` : url;
+    expect((await bench.ask(method, asked, { body: '{' })).status, `${method} ${url}`).not.toBe(401);
   }
 });
 
@@ -76,6 +78,22 @@ test('ten wrong keys a minute are answered, more are 429, and a good key still w
     'x-api-key': 'guess', 'x-forwarded-for': '10.9.8.7', 'x-real-ip': '10.9.8.7', forwarded: 'for=10.9.8.7',
   };
   expect((await guess({ headers: forged })).status).toBe(429);
+});
+
+test('with admin.allow other addresses are 403 on every route, whatever they send', async () => {
+  await using bench = await startAdmin({ allow: ['127.0.0.2', '127.0.9.0/24'] });
+  const routes = bench.admin.routes.map((route) => route.split(' ') as [string, string]);
+  for (const [method, path] of [...routes, ['GET', '/x'], ['GET', '/admin/%zz'], ['TRACE', '/']] as const) {
+    const answer = await bench.ask(method, path, { headers: { 'x-forwarded-for': '127.0.0.2' }, body: '{' });
+    expect([answer.status, method === 'HEAD' ? undefined : answer.json], `${method} ${path}`).toEqual([
+      403, method === 'HEAD' ? undefined : { error_msg: 'this address may not use the Admin API' },
+    ]);
+  }
+  for (const localAddress of ['127.0.0.2', '127.0.9.77']) {
+    expect((await bench.ask('GET', '/metrics', { localAddress, withoutKey: true })).status).toBe(200);
+    expect((await bench.ask('GET', '/admin/upstreams', { localAddress })).status).toBe(200);
+    expect((await bench.ask('GET', '/admin/upstreams', { localAddress, withoutKey: true })).status).toBe(401);
+  }
 });
 
 test('a request under another host name is refused: somebody rebound it to this machine', async () => {

@@ -111,7 +111,7 @@ export class FakePlane implements Pick<Plane, 'apply' | 'status' | 'metrics' | '
 }
 
 export async function startAdmin(
-  options: { readonly store?: Store; readonly bodyLimit?: number; readonly ready?: () => string | null; readonly keys?: readonly AdminKeyEntry[] } = {},
+  options: { readonly store?: Store; readonly bodyLimit?: number; readonly ready?: () => string | null; readonly keys?: readonly AdminKeyEntry[]; readonly allow?: readonly string[] } = {},
 ): Promise<Bench> {
   const store = options.store ?? new MemoryStore({ time: () => 1_700_000_000 });
   const file = new MemoryStore();
@@ -119,7 +119,10 @@ export async function startAdmin(
   const config = new MergedConfig(store, asFile(file), (event) => void events.push(event));
   const plane = new FakePlane();
   const admin = await createAdmin({
-    settings: { address: '127.0.0.1', port: 0, body_limit_bytes: options.bodyLimit ?? 1_572_864 },
+    settings: {
+      address: '127.0.0.1', port: 0, body_limit_bytes: options.bodyLimit ?? 1_572_864,
+      ...(options.allow === undefined ? {} : { allow: options.allow }),
+    },
     keys: AdminKeys.open({ address: '127.0.0.1', key, key_file: 'none', keys: options.keys ?? [] }), store, config, references, plane, registry, log: silentLogger,
     ...(options.ready === undefined ? {} : { ready: options.ready }),
   });

@@ -7,13 +7,15 @@ import { Refusal } from '../../admin/refusal.ts';
 
 const key = 'a-key-of-the-tests';
 
+const others = ['10.0.0.8', '10.0.1.9', '127.0.0.1', '2001:db8:2::1', '::1', 'fe80::1%eth0', ''];
+
 interface Asked { readonly from: string; readonly key?: string; readonly host?: string; readonly route?: string }
 
-function startGuard(): { guard: Guard; ask: (asked: Asked) => number; wait: (ms: number) => void } {
+function startGuard(allow?: readonly string[]): { guard: Guard; ask: (asked: Asked) => number; wait: (ms: number) => void } {
   let now = 0;
   const access = (route: string): 'local' | 'open' | 'key' =>
     (route === '/metrics' ? 'local' : route === '/healthz' ? 'open' : 'key');
-  const guard = new Guard(AdminKeys.open({ address: '127.0.0.1', key, key_file: 'none' }), access, { now: () => now });
+  const guard = new Guard(AdminKeys.open({ address: '127.0.0.1', key, key_file: 'none' }), access, { now: () => now, ...(allow === undefined ? {} : { allow }) });
   const reply = { header: () => undefined } as unknown as FastifyReply;
   const ask = ({ from, key: given, host = 'proxy.example:9180', route = '/admin' }: Asked): number => {
     const request = {
@@ -44,6 +46,15 @@ test('another machine may use any host name, this one may not', () => {
   const { ask } = startGuard();
   expect(ask({ from: '10.0.0.9', key })).toBe(200);
   expect(ask({ from: '127.0.0.1', key })).toBe(403);
+});
+
+test('with an allow list other addresses get nothing, with a good key neither, and health neither', () => {
+  const { ask } = startGuard(['10.0.0.9', '10.2.0.0/16', '2001:db8:1::/48', 'fe80::2']);
+  for (const from of others) {
+    for (const route of ['/metrics', '/healthz', '/admin', '']) expect([from, route, ask({ from, route, key })]).toEqual([from, route, 403]);
+  }
+  for (const from of ['10.0.0.9', '::ffff:10.0.0.9', '10.2.255.1', '2001:db8:1:5::1', 'fe80::2%eth0']) expect([from, ask({ from, key })]).toEqual([from, 200]);
+  for (let count = 0; count < 20; count++) expect(ask({ from: '10.0.0.8', key: 'wrong' })).toBe(403);
 });
 
 test('wrong keys are counted per IPv4 address and per IPv6 network, for a minute', () => {
