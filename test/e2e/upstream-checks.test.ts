@@ -1,7 +1,10 @@
 // Health checks of upstreams, on a running proxy with real servers.
+import { readFileSync } from 'node:fs';
 import { createServer as createHttp } from 'node:http';
+import { createServer as createHttps } from 'node:https';
 import { createServer, type AddressInfo } from 'node:net';
 import { expect, test, vi } from 'vitest';
+import { makeAuthority } from '../support/certificates.ts';
 import { freePort } from '../support/ports.ts';
 import { startNamed } from '../support/named-server.ts';
 import { startProxy, type Proxy } from '../support/proxy.ts';
@@ -230,6 +233,27 @@ test('an http check on a port of its own goes by the status, and sends what was 
   expect(await statuses(proxy)).toEqual(['unhealthy']);
   status = 302;
   await expect.poll(() => statuses(proxy), { timeout: 5000 }).toEqual(['healthy']);
+});
+
+test('an https check trusts the authority of the upstream, and a wrong name is a failure unless it is not checked', async () => {
+  using authority = makeAuthority();
+  const { cert, key } = authority.issue('web.test', ['DNS:web.test']);
+  await using web = createHttps({ cert: readFileSync(cert), key: readFileSync(key) }, (_request, response) => response.end());
+  await new Promise<void>((resolve) => web.listen(0, '127.0.0.1', resolve));
+  const { port } = web.address() as AddressInfo;
+  const upstream = (more: object): object => ({ upstream: {
+    nodes: [node(port)], scheme: 'tls', tls: { ca: authority.text }, checks: quick('https', more),
+  } });
+  await using proxy = await startProxy({ route: { protocol: undefined, ...upstream({ host: 'web.test' }) } });
+  const checked = async (): Promise<unknown> => {
+    await expect.poll(async () => (await health(proxy)).nodes[0].checked_at).not.toBeNull();
+    return (await health(proxy)).nodes[0];
+  };
+  expect(await checked()).toMatchObject({ status: 'healthy', last_error: null });
+  await proxy.put('/apisix/admin/stream_routes/1', upstream({ host: 'other.test' }));
+  expect(await checked()).toMatchObject({ status: 'unhealthy', last_error: expect.stringContaining('other.test') });
+  await proxy.put('/apisix/admin/stream_routes/1', upstream({ host: 'other.test', https_verify_certificate: false }));
+  expect(await checked()).toMatchObject({ status: 'healthy' });
 });
 
 test('a node that accepts and says nothing fails by timeout', async () => {

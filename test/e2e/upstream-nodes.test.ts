@@ -5,10 +5,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test, vi } from 'vitest';
 import { makeAuthority } from '../support/certificates.ts';
+import { startDns } from '../support/dns-server.ts';
 import { freePort } from '../support/ports.ts';
 import { startNamed, type NamedServer } from '../support/named-server.ts';
 import { startProxy, type Proxy } from '../support/proxy.ts';
 import { startRedis } from '../support/redis-server.ts';
+import { sleep } from '../support/sleep.ts';
 import { TextClient } from '../support/text-client.ts';
 import { startToxicMiddle } from '../support/toxic-middle.ts';
 
@@ -160,4 +162,51 @@ test('words of HTTP gateways are accepted in an upstream, and streams stay plain
   const words = { scheme: 'https', pass_host: 'rewrite', upstream_host: 'a.test', hash_on: 'vars', labels: { a: 'b' } };
   await using proxy = await startProxy({ route: { ...plain, upstream: { nodes: { [server.address]: 1 }, ...words } } });
   expect(await greeting(proxy)).toBe('plain');
+});
+
+test('SR-44 on a route with a protocol: priorities are tried in order, and a client comes back when the first is there again', async () => {
+  await using last = await startRedis();
+  const first = await freePort();
+  const nodes = [at(last.port, { priority: -1 }), at(first, { priority: 1 }), at(await freePort(), { priority: 0 })];
+  await using proxy = await startProxy({ route: { upstream: { nodes } } });
+  const client = await proxy.connect();
+  expect(await client.command('SET', 'where', 'last')).toBe('OK');
+  await using again = await startRedis([], first);
+  await expect.poll(async () => (await proxy.connect()).command('GET', 'where'), { timeout: 10_000 }).toBeNull();
+  expect(again.port).toBe(first);
+});
+
+test('nodes that come and go, and reloads in between, fail no request and exchange no replies', async () => {
+  await using one = await startRedis();
+  await using two = await startRedis();
+  await using dns = await startDns({ '_cache.test': { srv: [{ host: 'node.test', port: one.port }] }, 'node.test': { a: ['127.0.0.1'], ttl: 0 } });
+  await using proxy = await startProxy({
+    settings: { dns: { servers: [dns.address], min_ttl_s: 0.02, refresh_s: 0.05 } },
+    route: { upstream: { service_name: '_cache.test', discovery_type: 'dns', checks: { active: { type: 'redis' } } } },
+  });
+  let running = true;
+  let answered = 0;
+  const work = async (worker: number): Promise<void> => {
+    const client = await proxy.connect();
+    for (let n = 0; running; n++) {
+      const words = Array.from({ length: 5 }, (_, index) => `${worker} ${n} ${index}`);
+      expect(await client.pipeline(words.map((word) => ['ECHO', word]))).toEqual(words);
+      answered += words.length;
+    }
+  };
+  const workers = Promise.all(Array.from({ length: 8 }, (_, worker) => work(worker)));
+  const ports = [[one.port], [two.port], [one.port, two.port]];
+  for (let turn = 0; turn < 40; turn++) {
+    dns.names.set('_cache.test', { srv: ports[turn % 3]!.map((port) => ({ host: 'node.test', port })) });
+    await sleep(50);
+    if (turn % 10 === 9) {
+      await proxy.put('/apisix/admin/stream_routes/1', { protocol: { name: 'redis' }, desc: String(turn), upstream: {
+        service_name: '_cache.test', discovery_type: 'dns', type: turn % 20 === 9 ? 'ewma' : 'least_conn', checks: { active: { type: 'redis' } },
+      } });
+    }
+  }
+  running = false;
+  await workers;
+  expect(answered).toBeGreaterThan(500);
+  expect(proxy.records.filter(({ code }) => code === 'SERVICE_CHANGED').length).toBeGreaterThan(10);
 });
