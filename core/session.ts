@@ -37,6 +37,8 @@ export abstract class Session implements Owner, Receiver, Listener {
   #pumping = false;
   #releasing = false;
   #ending: ErrorCode | null = null;
+  /** An answer that ends the connection stands in the queue. */
+  #lastWord = false;
   /** Bytes of a reply left, and its end has not: nothing else may be written. */
   #midReply = false;
   #slowSince = 0;
@@ -152,7 +154,7 @@ export abstract class Session implements Owner, Receiver, Listener {
     if (this.#pumping || this.closed) return;
     this.#pumping = true;
     try {
-      while (this.#holds === 0 && this.#ending === null && !this.closed && this.room() > 0) {
+      while (this.#holds === 0 && this.#ending === null && !this.#lastWord && !this.closed && this.room() > 0) {
         const request = this.next();
         if (request === null) break;
         this.#start(request);
@@ -210,6 +212,9 @@ export abstract class Session implements Owner, Receiver, Listener {
     if (this.closed) return;
     if (!request.decided) this.#decide(request);
     if (request.settled) {
+      const { outcome } = request;
+      // It may have to wait for older answers: what stands behind it must not be run meanwhile.
+      if (outcome instanceof ProxyError && outcome.close) this.#lastWord = true;
       if (!request.queued) this.enqueue(request);
       this.#release();
       return;
@@ -446,7 +451,7 @@ export abstract class Session implements Owner, Receiver, Listener {
     if (this.#ending !== null) return;
     if (this.connection.outbox.pending > this.unsentPause) this.#awaitDrain();
     // Without unframed bytes it is read even while it has to wait: how else would it be known that the client left?
-    const waits = this.#holds > 0 || this.blocked() || this.room() <= 0;
+    const waits = this.#holds > 0 || this.#lastWord || this.blocked() || this.room() <= 0;
     if (waits && this.unread > 0) this.connection.pause();
     else if (!this.#ended) this.connection.resume();
   }

@@ -156,3 +156,67 @@ test.each([
   expect(JSON.stringify(body)).toContain('protocol.conf.faults[0]');
   expect(JSON.stringify(body)).toContain(named);
 });
+
+describe.each(['shared', 'dedicated'])('on %s links, in any state of the client', (upstream_connection) => {
+  const route = (faults: readonly object[]): Promise<void> => proxy.put('/apisix/admin/stream_routes/1', {
+    upstream: { nodes: { [`127.0.0.1:${redis.port}`]: 1 } }, protocol: { name: 'redis', conf: { upstream_connection, faults } },
+  });
+
+  test('a fault meets a queued command, a blocking one, a subscription and a script, and leaves the rest as it is', async () => {
+    await route([
+      { commands: ['set', 'blpop', 'subscribe', 'eval', 'watch', 'select', 'xread'], key: 'bad', error: 'ERR met' },
+      { commands: ['psubscribe', 'exec'], error: 'ERR met' },
+    ]);
+    const client = await proxy.connect();
+    const met = new RespError('ERR met');
+    expect(await client.pipeline([['MULTI'], ['SET', 'good', '1'], ['SET', 'bad', '1'], ['GET', 'good'], ['DISCARD'], ['GET', 'bad']]))
+      .toEqual(['OK', 'QUEUED', met, 'QUEUED', 'OK', null]);
+    expect(await client.pipeline([['BLPOP', 'other', 'bad', '0'], ['BLPOP', 'other', '0.01'], ['XREAD', 'BLOCK', '0', 'STREAMS', 'bad', '$']]))
+      .toEqual([met, null, met]);
+    expect(await client.pipeline([['WATCH', 'bad'], ['EVAL', 'return 1', '1', 'bad'], ['EVAL', 'return 1', '1', 'good'], ['PSUBSCRIBE', 'a*'], ['PING']]))
+      .toEqual([met, met, 1, met, 'PONG']);
+    // EXEC that a fault took the place of did not run: the transaction is still open.
+    expect(await client.pipeline([['MULTI'], ['INCR', 'n'], ['EXEC'], ['DISCARD'], ['GET', 'n']])).toEqual(['OK', 'QUEUED', met, 'OK', null]);
+    await client.close();
+  });
+
+  test('a delay inside a transaction and before a blocking command holds back what stands behind it, and no more', async () => {
+    await route([{ commands: ['incr', 'blpop'], key: 'slow', delay: 0.15 }]);
+    const [client, other] = [await proxy.connect(), await proxy.connect()];
+    const from = performance.now();
+    const replies = client.pipeline([['MULTI'], ['INCR', 'slow'], ['EXEC'], ['BLPOP', 'slow', 'none', '0.01'], ['ECHO', 'x']]);
+    expect(await other.command('ECHO', 'free')).toBe('free');
+    const answered = await replies;
+    expect(answered.slice(0, 2)).toEqual(['OK', 'QUEUED']);
+    expect(answered[2]).toHaveLength(1);
+    expect(answered.at(-1)).toBe('x');
+    expect(performance.now() - from).toBeGreaterThanOrEqual(299);
+    await client.close();
+  });
+
+  test('nothing that stands behind a close is run, in a transaction or without one', async () => {
+    await (await proxy.connect()).command('DEL', 'counted', 'behind');
+    await route([{ commands: ['set'], key: 'closing', close: true }]);
+    const client = await proxy.connect();
+    client.send('MULTI\r\nINCR counted\r\nSET closing 1\r\nEXEC\r\n');
+    expect((await client.readRaw({ idle: 200 })).toString()).toBe('+OK\r\n+QUEUED\r\n');
+    expect(client.ended).not.toBeNull();
+    const other = await proxy.connect();
+    expect(await other.pipeline([['GET', 'counted'], ['MULTI'], ['PING'], ['EXEC']])).toEqual([null, 'OK', 'QUEUED', ['PONG']]);
+    // The answer before it is still owed when the close is decided.
+    const piped = await proxy.connect();
+    piped.send('ECHO owed\r\nSET closing 1\r\nINCR behind\r\nINCR behind\r\n');
+    expect((await piped.readRaw({ idle: 200 })).toString()).toBe('$4\r\nowed\r\n');
+    expect(piped.ended).not.toBeNull();
+    expect(await other.command('GET', 'behind')).toBeNull();
+  });
+
+  test('without a seed a percentage meets about as many as it says', async () => {
+    await route([{ commands: ['echo'], percentage: 30, error: 'ERR met' }]);
+    const client = await proxy.connect();
+    const replies = await client.pipeline(Array.from({ length: 1000 }, () => ['ECHO', 'x']));
+    const met = replies.filter((reply) => reply instanceof RespError).length;
+    expect(met).toBeGreaterThan(200);
+    expect(met).toBeLessThan(400);
+  });
+});
