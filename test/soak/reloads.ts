@@ -1,7 +1,9 @@
 // G6: configuration changes under load. Nobody notices.
+import { readFileSync } from 'node:fs';
 import { createContext, runInContext } from 'node:vm';
 import { setFlagsFromString } from 'node:v8';
 import { runOracle, type OracleResult } from '../support/oracle.ts';
+import { makeAuthority } from '../support/certificates.ts';
 import { freePort } from '../support/ports.ts';
 import { startProxy } from '../support/proxy.ts';
 import { sleep } from '../support/sleep.ts';
@@ -26,15 +28,33 @@ export async function reloadsUnderLoad(upstream: number, reloads: number): Promi
   await using proxy = await startProxy({ upstream, settings: { log: { level: 'error' } } });
   const nodes = { [`127.0.0.1:${upstream}`]: 1 };
   const other = await freePort();
+  const shared = (n: number): Promise<void> =>
+    proxy.put('/apisix/admin/upstreams/shared', { nodes, timeout: { connect: 2 + (n % 3), send: 10, read: 10 } });
   const change = (n: number): Promise<void> => proxy.put('/apisix/admin/stream_routes/changed', {
-    server_port: other, upstream: { nodes, timeout: { connect: 2 + (n % 3), send: 10, read: 10 } },
+    server_port: other, service_id: 'common',
     protocol: { name: 'redis', ...(n % 5 === 0 ? { metric: { enable: true } } : {}) }, plugins: variants[n % variants.length],
   });
   const come = async (n: number): Promise<void> => {
     await proxy.put(`/apisix/admin/stream_routes/come${n % 7}`, { remote_addr: '10.9.8.7', upstream: { nodes }, protocol: { name: 'redis' }, plugins: variants[n % variants.length] });
     if (n % 3 === 2) await proxy.call('DELETE', `/apisix/admin/stream_routes/come${(n + 3) % 7}`);
   };
-  for (let n = 0; n < 20; n++) { await change(n); await come(n); }
+  using authority = makeAuthority();
+  const certificates = ['one', 'two'].map((name) => {
+    const { cert, key } = authority.issue(name, ['DNS:reload.example']);
+    return { cert: readFileSync(cert, 'utf8'), key: readFileSync(key, 'utf8'), sni: 'reload.example' };
+  });
+  // What several routes have in common, and what no route is about.
+  const around: readonly ((n: number) => Promise<void>)[] = [
+    shared,
+    (n) => proxy.put('/apisix/admin/services/common', { upstream_id: 'shared', desc: `${n}`, plugins: variants[n % 2 === 0 ? 0 : 1] }),
+    (n) => proxy.put('/apisix/admin/ssls/1', certificates[n % 2]!),
+    (n) => proxy.put('/apisix/admin/global_rules/1', { plugins: variants[1 + (n % 2)] }),
+    (n) => proxy.put('/apisix/admin/plugin_metadata/logger', { log_format: { n: `${n}` } }),
+    (n) => proxy.put('/apisix/admin/plugin_configs/1', { plugins: variants[1 + (n % 3)] }),
+  ];
+  for (const each of around) await each(0);
+  const turn = [change, come, (n: number): Promise<void> => around[(n / 3 | 0) % around.length]!(n)];
+  for (let n = 0; n < 20; n++) for (const each of turn) await each(n);
   // Keys carry the seed: two runs of one seed would meet.
   let seed = 600;
   const load = (port: number, seconds: number): Promise<OracleResult> =>
@@ -44,7 +64,7 @@ export async function reloadsUnderLoad(upstream: number, reloads: number): Promi
   const timersBefore = timers();
   let done = 0;
   const changing = (async () => {
-    for (; done < reloads; done++) await (done % 2 === 0 ? change(done) : come(done));
+    for (; done < reloads; done++) await turn[done % turn.length]!(done);
   })();
   const results: [OracleResult, OracleResult][] = [];
   do results.push(await Promise.all([load(proxy.port, 2), load(other, 2)])); while (done < reloads);
