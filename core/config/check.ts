@@ -46,6 +46,18 @@ export function resourcesIn(config: () => Config): Required<Pick<References, 're
   };
 }
 
+/** Whether another resource exists is not asked. */
+export function withoutResources(references: References): References {
+  return {
+    checkPlugin: (name, conf, place) => references.checkPlugin(name, conf, place),
+    checkMetadata: (name, conf) => references.checkMetadata(name, conf),
+    checkProtocol: (name, conf) => references.checkProtocol(name, conf),
+    checkExpression: (expression) => references.checkExpression(expression),
+    names: (what) => references.names?.(what) ?? [],
+    ...(references.upstreamNames === undefined ? {} : { upstreamNames: () => references.upstreamNames!() }),
+  };
+}
+
 export type Named = 'plugin' | 'protocol' | 'secret manager';
 
 /** All mistakes at once: what has the right shape is judged although something else has not. */

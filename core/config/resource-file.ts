@@ -3,7 +3,7 @@
 import { createHash } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import { cut, nearest, nest, problem, show, type At, type Problem } from '../problem.ts';
-import { checkId, checkReferences, checkResource, idText, resourcesIn, type References } from './check.ts';
+import { checkId, checkReferences, checkResource, idText, resourcesIn, withoutResources, type References } from './check.ts';
 import { readDocument, Unreadable, type ParsedDocument, type Position } from './document.ts';
 import type { Environment } from './environment.ts';
 import { isKind, kindNames, kinds, type Kind, type Resource, type Value } from './resource.ts';
@@ -23,6 +23,8 @@ export interface FileReading {
   readonly warnings: readonly FileProblem[];
   /** False: the text as a whole was refused, the configuration is the one that went in. */
   readonly readable: boolean;
+  /** `modifiedIndex` of items that say one, by `kind/id`: who sends wholes may count by it. */
+  readonly indexes: ReadonlyMap<string, unknown>;
 }
 
 export interface ReadingOptions {
@@ -33,10 +35,12 @@ export interface ReadingOptions {
   readonly references: References;
   /** The text before ended with `#END`: a text without it is half of one. */
   readonly needsEnd?: boolean;
+  /** Whether texts may point at other lines; a request body's sender has none to look at. */
+  readonly lines?: boolean;
 }
 
 // Kinds of the reference that Millrace does not have (yet): their presence is no mistake of the user.
-const foreignKinds = [
+export const foreignKinds: readonly string[] = [
   'routes', 'consumer_groups', 'protos', 'plugins',
 ];
 
@@ -47,7 +51,7 @@ export function endsWithMark(text: string): boolean {
 
 export function readResources(text: string, last: Config, options: ReadingOptions): FileReading {
   const refuse = (why: Problem, place: Position): FileReading => ({
-    config: last, readable: false, warnings: [], problems: [located(options.name, place, why)],
+    config: last, readable: false, warnings: [], problems: [located(options.name, place, why)], indexes: new Map(),
   });
   if (options.format === 'yaml' && options.needsEnd === true && !endsWithMark(text)) {
     const why = 'the end mark #END is missing, which the file had before: taken as half written';
@@ -95,6 +99,8 @@ interface Item {
   readonly id: string;
   readonly generated: boolean;
   readonly value: Value;
+  /** As the file says it; undefined: it says none. */
+  readonly modifiedIndex?: unknown;
   readonly problems: readonly Problem[];
 }
 
@@ -127,7 +133,13 @@ class Reading {
       located(this.#options.name, this.#document.locate(each), each);
     return {
       config, readable: true, problems: this.#problems.map(place), warnings: this.#warnings.map(place),
+      indexes: this.#indexes(),
     };
+  }
+
+  #indexes(): Map<string, unknown> {
+    const said = kindNames.flatMap((kind) => this.#listed[kind].map((item) => [`${kind}/${item.id}`, item.modifiedIndex] as const));
+    return new Map(said.filter(([, index]) => index !== undefined));
   }
 
   get #revision(): number {
@@ -154,31 +166,40 @@ class Reading {
   /** The kind's entries with their ids; one that is wrong already says so. */
   #items(kind: Kind): Item[] {
     const seen = new Map<string, At>();
-    const list = (this.#values[kind] ?? []) as readonly unknown[];
-    return list.map((entry, index) => {
-      const at: At = [kind, index];
+    return this.#entries(kind).map(({ at, entry }) => {
       if (typeof entry !== 'object' || entry === null || Array.isArray(entry)) {
         return { at, id: '', generated: false, value: {}, problems: [problem(at, 'object', show(entry))] };
       }
       // What an export of the reference carries; here the file's own history counts.
       const {
-        id: own, create_time: _c, update_time: _u, modifiedIndex: _m, createdIndex: _n, ...value
+        id: own, create_time: _c, update_time: _u, modifiedIndex, createdIndex: _n, ...value
       } = entry as Value;
-      const given = own ?? (kind === 'consumers' ? value['username'] : undefined);
+      const given = (kind === 'credentials' ? pairOf(entry) : undefined) ?? own ?? (kind === 'consumers' ? value['username'] : undefined);
       const id = given === undefined ? this.#generatedId(kind, value, seen) : idText(given);
       const problems = given === undefined ? [] : nest(at, checkId(kind, given));
       const first = seen.get(id);
-      if (first !== undefined) {
-        const line = this.#document.locate({ at: first, text: '' }).line;
-        const name = kind === 'consumers' ? 'username' : 'id';
-        const text = `found duplicate ${name} ${cut(id)} in ${kind}, first in line ${line}`;
-        const twice = problem([...at, 'id'], 'an id of its own', show(id), text);
-        return { at, id, generated: false, value, problems: [twice] };
-      }
+      if (first !== undefined) return { at, id, generated: false, value, problems: [this.#duplicate(kind, at, own, id, first)] };
       if (problems.length > 0) return { at, id: '', generated: false, value, problems };
       seen.set(id, at);
-      return { at, id, generated: given === undefined, value, problems };
+      return { at, id, generated: given === undefined, value, problems, modifiedIndex };
     });
+  }
+
+  /** Credentials stand in a list of their own or, as in the reference, among the consumers. */
+  #entries(kind: Kind): readonly { readonly at: At; readonly entry: unknown }[] {
+    const listed = (name: Kind): { at: At; entry: unknown }[] =>
+      ((this.#values[name] ?? []) as readonly unknown[]).map((entry, index) => ({ at: [name, index], entry }));
+    if (kind === 'consumers') return listed(kind).filter(({ entry }) => pairOf(entry) === undefined);
+    if (kind !== 'credentials') return listed(kind);
+    return [...listed(kind), ...listed('consumers').filter(({ entry }) => pairOf(entry) !== undefined)];
+  }
+
+  #duplicate(kind: Kind, at: At, own: unknown, id: string, first: At): Problem {
+    const name = kind === 'consumers' ? 'username' : kind === 'credentials' ? 'credential id' : 'id';
+    const shown = kind === 'credentials' && own !== undefined ? idText(own) : id;
+    const { line } = this.#document.locate({ at: first, text: '' });
+    const where = this.#options.lines === false ? '' : `, first in line ${line}`;
+    return problem([...at, 'id'], 'an id of its own', show(id), `found duplicate ${name} ${cut(shown)} in ${String(at[0])}${where}`);
   }
 
   // Made of the name, or of what tells the kind's resources apart, so that order and other fields do not
@@ -195,6 +216,7 @@ class Reading {
     if (item.problems.length > 0) return item.problems;
     const unset = this.#document.problems.filter(({ at }) => at[0] === item.at[0] && at[1] === item.at[1]);
     if (unset.length > 0) return unset;
+    // Whether another resource exists is a warning here, not a reason to refuse.
     const references = withoutResources(this.#options.references);
     return nest(item.at, checkResource(kind, item.id, item.value, references));
   }
@@ -232,15 +254,11 @@ class Reading {
   }
 }
 
-// Whether another resource exists is a warning here, not a reason to refuse.
-function withoutResources(references: References): References {
-  return {
-    checkPlugin: (name, conf, place) => references.checkPlugin(name, conf, place),
-    checkMetadata: (name, conf) => references.checkMetadata(name, conf),
-    checkProtocol: (name, conf) => references.checkProtocol(name, conf),
-    checkExpression: (expression) => references.checkExpression(expression),
-    names: (what) => references.names?.(what) ?? [],
-  };
+/** The id of a credential that stands among the consumers: `jack/credentials/1` is `jack/1`. */
+function pairOf(entry: unknown): string | undefined {
+  const { id } = (typeof entry === 'object' && entry !== null ? entry : {}) as Value;
+  const [, consumer, own] = (typeof id === 'string' ? /^([^/]+)\/credentials\/([^/]+)$/.exec(id) : null) ?? [];
+  return consumer === undefined ? undefined : `${consumer}/${own}`;
 }
 
 function sameEntries(a: ReadonlyMap<string, Resource>, b: ReadonlyMap<string, Resource>): boolean {

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { formatPath, type At } from '../problem.ts';
 import { parseSecretReference, secretPlaces, valueAt } from '../secret-reference.ts';
-import { checkResource, type References } from './check.ts';
+import { checkResource, withoutResources, type References } from './check.ts';
 import type { Environment } from './environment.ts';
 import { kindNames, type Kind, type Resource, type Value } from './resource.ts';
 import { frozenResource, type Config } from './source.ts';
@@ -111,7 +111,7 @@ export class Secrets {
       (valueAt(copy, at.slice(0, -1)) as Record<string | number, unknown>)[at.at(-1)!] = secret;
     }
     // Its text would show what was found.
-    const wrong = checkResource(kind, id, copy, this.#withoutOthers).find(({ at }) => places.some((place) => place.every((name, depth) => name === at[depth])));
+    const wrong = checkResource(kind, id, copy, withoutResources(this.#options.references)).find(({ at }) => places.some((place) => place.every((name, depth) => name === at[depth])));
     if (wrong !== undefined) return reject(wrong.at, `expected ${wrong.expected}, ${String(valueAt(value, wrong.at))} holds something else`);
     const old = this.#before.get(`${kind}/${id}`);
     const same = old?.modifiedIndex === resource.modifiedIndex && old.origin === resource.origin && isDeepStrictEqual(old.value, copy);
@@ -142,10 +142,5 @@ export class Secrets {
     const [manager = ''] = secret.split('/');
     if (settings === undefined) throw new Error(`no resource secrets/${secret}`);
     return managers.get(manager)?.(settings.value, name, this.#options.environment);
-  }
-
-  get #withoutOthers(): References {
-    const { resource: _resource, globalRuleOf: _rule, within: _within, ...rest } = this.#options.references;
-    return rest;
   }
 }

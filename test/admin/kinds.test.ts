@@ -244,7 +244,7 @@ test('a password that reads *** stays with the entry that it belongs to', async 
   const entry = (count: number, password: string): object => ({ name: 'limit-count', conf: { count, password } });
   const put = (...logger: object[]): Promise<Answer> =>
     bench.ask('PUT', '/admin/stream_routes/1', { body: { upstream, protocol: { name: 'redis', logger } } }).then(({ status, json }) => ({ status, body: json }));
-  const stored = (): unknown => (bench.store.get('stream_routes', '1')?.value as any).protocol.logger.map(({ conf }: any) => `${conf.count}${conf.password}`);
+  const stored = (): unknown => (bench.store.get('stream_routes', '1')!.value as any).protocol.logger.map(({ conf }: any) => `${conf.count}${conf.password}`);
   await put(entry(1, 'one'), entry(2, 'two'));
   expect((await put(entry(2, '***'), entry(1, '***'))).status).toBe(200);
   expect(stored()).toEqual(['2two', '1one']);
