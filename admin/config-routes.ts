@@ -1,20 +1,22 @@
 // The configuration as a whole: read, checked, changed in one piece.
 import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { stringify } from 'yaml';
 import { idText } from '../core/config/check.ts';
 import type { References } from '../core/config/check.ts';
-import { isKind, kindNames, type Kind, type Value } from '../core/config/resource.ts';
-import { readDocument } from '../core/config/document.ts';
-import { readResources } from '../core/config/resource-file.ts';
-import { emptyConfig, type Config } from '../core/config/source.ts';
+import { isKind, kindNames, type Value } from '../core/config/resource.ts';
+import type { Config } from '../core/config/source.ts';
+import type { Standalone } from '../core/config/standalone.ts';
 import { nearest, type Problem } from '../core/problem.ts';
 import type { Audit } from './audit.ts';
 import { wholeOptions } from './conditions.ts';
 import { showDryRun, type LiveSessions } from './dry-run.ts';
 import { parseBody } from './json-body.ts';
-import { Refusal, refusalOf, refusalText, refuse, type ListedProblem } from './refusal.ts';
+import { Refusal, refusalOf, refusalText, refuse } from './refusal.ts';
 import type { Registry } from './registry.ts';
 import { keyOf, resourceRows, type ResourceRow } from './resources.ts';
 import { withoutSecrets } from './secrets.ts';
+import { addDigest } from './standalone-routes.ts';
+import { listProblems, wholeBody } from './whole-body.ts';
 import type { Change, Writer } from './writer.ts';
 
 export interface ConfigRoutesOptions {
@@ -25,15 +27,21 @@ export interface ConfigRoutesOptions {
   readonly writer: Writer;
   readonly sessions: LiveSessions;
   readonly audit: Audit;
+  /** Null: resources come one by one. */
+  readonly standalone: Standalone | null;
 }
 
 const mostChanges = 1000;
 
 export function addConfigRoutes(server: FastifyInstance, prefix: string, options: ConfigRoutesOptions): void {
-  const { config, store, registry, references, writer, audit } = options;
+  const { config, store, registry, references, writer, audit, standalone } = options;
   // The store's revision: what a rollback or a change of several may be bound to.
-  server.get(`${prefix}/configs`, async (_request, reply) =>
-    reply.header('etag', `"${store.config.revision}"`).send(whole(config.config, registry)));
+  server.get(`${prefix}/configs`, async (request, reply) => {
+    const shown = whole(config.config, registry, standalone);
+    addDigest(reply.header('etag', `"${store.config.revision}"`), standalone);
+    if (!/\byaml\b/i.test(request.headers.accept ?? '')) return reply.send(shown);
+    return reply.type('application/yaml').send(stringify(shown));
+  });
   server.patch(`${prefix}/configs`, async (request) => {
     const changes = changesIn(bodyOf(request));
     const how = wholeOptions(request, audit);
@@ -45,12 +53,11 @@ export function addConfigRoutes(server: FastifyInstance, prefix: string, options
     };
   });
   server.post(`${prefix}/configs/validate`, async (request) => {
-    const { body } = request;
-    const text = Buffer.isBuffer(body) ? body.toString('utf8') : '';
-    if (text.trim() === '') throw refuse(400, 'invalid request body: empty request body');
-    const yaml = /yaml/.test(request.headers['content-type'] ?? '');
-    const problems = problemsIn(text, yaml ? 'yaml' : 'json', references);
-    if (problems.length > 0) throw new Refusal(400, { error_msg: 'Configuration validation failed', errors: problems });
+    const { value, reading } = wholeBody(request, references);
+    // References that lead nowhere are warnings to a file, because the other half may come; here all is said.
+    const missing = reading.warnings.filter(({ at }) => typeof at[1] === 'number');
+    const errors = listProblems([...reading.problems, ...missing], value);
+    if (errors.length > 0) throw new Refusal(400, { error_msg: 'Configuration validation failed', errors });
     return {};
   });
   server.post<{ Params: { kind: string } }>(`${prefix}/schema/validate/:kind`, async (request, reply) => {
@@ -74,9 +81,15 @@ function problemsOfOne(row: ResourceRow, body: unknown, writer: Writer): readonl
 }
 
 /** Like a resources file, without secrets. */
-function whole(config: Config, registry: Registry): Record<string, unknown> {
-  return Object.fromEntries(kindNames.map((kind) => [kind, [...config.resources[kind].values()].map(({ id, value }) => (
-    { ...(kind === 'consumers' ? {} : { id }), ...withoutSecrets(kind, id, value, registry) }))]));
+function whole(config: Config, registry: Registry, standalone: Standalone | null): Record<string, unknown> {
+  const lists = kindNames.map((kind) => [kind, [...config.resources[kind].values()].map(({ id, value }) => {
+    const index = standalone?.indexOf(kind, id);
+    return {
+      ...(kind === 'consumers' ? {} : { id }), ...withoutSecrets(kind, id, value, registry),
+      ...(index === undefined ? {} : { modifiedIndex: index }),
+    };
+  })]);
+  return { ...Object.fromEntries(lists), ...standalone?.versions };
 }
 
 /** `{ kind: { id: value, other: null } }`: null deletes. */
@@ -93,30 +106,8 @@ function changesIn(body: unknown): Change[] {
   return changes;
 }
 
-function problemsIn(text: string, format: 'yaml' | 'json', references: References): ListedProblem[] {
-  const reading = readResources(text, emptyConfig(), {
-    name: 'body', format, environment: {}, references: { ...references, resource: () => undefined },
-  });
-  const items = reading.readable ? readDocument(text, format, {}).value as Readonly<Record<string, unknown>> : {};
-  // References that lead nowhere are warnings to the file, because the other half may come; here all is said.
-  const missing = reading.warnings.filter(({ at }) => typeof at[1] === 'number');
-  return [...reading.problems, ...missing].map(({ at, path, text: error }) => {
-    const [kind = '', index] = at;
-    const id = typeof index === 'number' ? idOf(kind as Kind, (items[kind] as readonly unknown[])[index]) : '';
-    return {
-      resource_type: String(kind), ...(id === '' ? {} : { resource_id: id }), ...(typeof index === 'number' ? { index } : {}), path, error,
-    };
-  });
-}
-
-function idOf(kind: Kind, item: unknown): string {
-  if (typeof item !== 'object' || item === null) return '';
-  const { id, username } = item as Value;
-  return idText(kind === 'consumers' ? username ?? id : id).slice(0, 128);
-}
-
 function rowOf(name: string): ResourceRow {
-  const row = isKind(name) ? resourceRows.find(({ kind }) => kind === (name as Kind)) : undefined;
+  const row = isKind(name) ? resourceRows.find(({ kind }) => kind === name) : undefined;
   if (row !== undefined) return row;
   const meant = nearest(name, kindNames);
   throw refuse(400, `unknown kind ${JSON.stringify(name.slice(0, 64))}${meant === undefined ? '' : `, did you mean "${meant}"?`}`);

@@ -44,6 +44,7 @@ const wordForWord = new RegExp('^(' + [
   'wrong .* id', 'missing ', 'unknown (plugin|protocol) \\[', 'the property is forbidden: ',
   'invalid plugin name$', 'failed to fetch ', 'stream route can not set itself', 'protocol mismatch: ',
   'can not delete ', 'plugin \'[^\']+\' already exists ', 'unknown secret manager ', 'invalid (remote_addr|server_addr): ',
+  '\\w+_conf_version must be ', 'found duplicate ',
 ].join('|') + ')');
 
 /** 400, the first problem as text and all of them as a list; null when there is none. */

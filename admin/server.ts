@@ -3,13 +3,17 @@
 import {
   fastify, type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest,
 } from 'fastify';
+import type { Server as HttpsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { References } from '../core/config/check.ts';
 import type { Config, Store } from '../core/config/source.ts';
+import type { Standalone } from '../core/config/standalone.ts';
 import { ProxyError } from '../core/errors.ts';
 import type { Logger } from '../core/log.ts';
 import type { Plane } from '../core/plane.ts';
 import type { Settings } from '../core/settings.ts';
+import { AdminCertificate } from '../core/tls/admin-certificate.ts';
+import { RefusalLog } from '../core/tls/refusal-log.ts';
 import { Audit } from './audit.ts';
 import { addAuditRoutes } from './audit-routes.ts';
 import { addConfigRoutes } from './config-routes.ts';
@@ -17,6 +21,7 @@ import { sessionsByRoute, type LiveSessions } from './dry-run.ts';
 import { Guard, type Access } from './guard.ts';
 import { addHealthRoutes, addUpstreamStatus, localHealthPaths } from './health-routes.ts';
 import { addHistoryRoutes } from './history-routes.ts';
+import { addInsightRoutes } from './insight-routes.ts';
 import { addInspectRoutes } from './inspect-routes.ts';
 import type { AdminKeys } from './keys.ts';
 import { openApiOf } from './openapi.ts';
@@ -27,6 +32,7 @@ import type { Registry } from './registry.ts';
 import { addResourceRoutes } from './resource-routes.ts';
 import { resourceRows } from './resources.ts';
 import { addSchemaRoutes } from './schema-routes.ts';
+import { addStandaloneRoutes } from './standalone-routes.ts';
 import { addTailRoutes } from './tail-routes.ts';
 import { Writer } from './writer.ts';
 
@@ -35,7 +41,7 @@ export type { PluginEntry, ProtocolEntry, Registry } from './registry.ts';
 
 export interface AdminOptions {
   /** Port 0: any free one. */
-  readonly settings: Pick<Settings['admin'], 'address' | 'port' | 'body_limit_bytes' | 'allow'>;
+  readonly settings: Pick<Settings['admin'], 'address' | 'port' | 'body_limit_bytes' | 'allow' | 'tls'>;
   readonly keys: AdminKeys;
   readonly store: Store;
   /** Store and file together, as the data plane gets it. */
@@ -47,6 +53,8 @@ export interface AdminOptions {
   readonly log: Logger;
   /** Reads all plugin and protocol files of the folders again; resolves when they serve. */
   readonly reloadModules?: () => Promise<void>;
+  /** Resources come as a whole only; what is known of it. */
+  readonly standalone?: Standalone;
   /** Why no new clients should be sent here; null: they may. Absent: always ready. */
   readonly ready?: () => string | null;
 }
@@ -56,6 +64,8 @@ export interface AdminServer {
   readonly port: number;
   /** Registered routes, `GET /metrics` each: what a test of access goes through. */
   readonly routes: readonly string[];
+  /** Reads the certificate files again. */
+  reload(): void;
   /** Ends what is under way, then closes. */
   close(): Promise<void>;
 }
@@ -69,15 +79,18 @@ const usualHeaders = {
 
 /** Rejects with LISTEN_FAILED. */
 export async function createAdmin(options: AdminOptions): Promise<AdminServer> {
-  const { address, port, body_limit_bytes: bodyLimit, allow } = options.settings;
+  const { address, port, body_limit_bytes: bodyLimit, allow, tls } = options.settings;
+  const certificate = tls === undefined ? null : new AdminCertificate(tls, options.log);
   const guard = new Guard(options.keys, accessOf, {
     ...(allow === undefined ? {} : { allow }), warn: (text) => options.log.warn({ code: 'ADMIN_DENIED' }, text),
   });
   const permissions = new Permissions(prefixes);
+  const standalone = options.standalone ?? null;
   const writer = new Writer(options);
   const audit = new Audit(options.store.audit, options.log);
   const sessions: LiveSessions = async () => sessionsByRoute(await options.plane.metrics());
   const server = fastify({
+    ...(certificate === null ? {} : { https: certificate.options as object }),
     bodyLimit, logger: false, requestTimeout: 30_000,
     // The longest URL that Node takes; a long id is then told that it is wrong.
     routerOptions: { maxParamLength: 16_384, ignoreTrailingSlash: true, ignoreDuplicateSlashes: true },
@@ -108,9 +121,11 @@ export async function createAdmin(options: AdminOptions): Promise<AdminServer> {
     addSchemaRoutes(server, prefix, options.registry, options.plane, options.reloadModules ?? (() => Promise.resolve()));
     server.get(`${prefix}/openapi.json`, openApi);
     addAuditRoutes(server, prefix, audit);
-    addConfigRoutes(server, prefix, { ...options, writer, sessions, audit });
+    addConfigRoutes(server, prefix, { ...options, writer, sessions, audit, standalone });
+    addStandaloneRoutes(server, prefix, { ...options, writer, sessions, audit, standalone });
     addHistoryRoutes(server, prefix, { ...options, writer, sessions, audit });
     addInspectRoutes(server, prefix, options.plane);
+    addInsightRoutes(server, prefix, options.plane);
     addUpstreamStatus(server, prefix, options);
     for (const row of resourceRows) {
       addResourceRoutes(server, prefix, row, { config: options.config, registry: options.registry, writer, sessions, audit, permissions });
@@ -118,16 +133,35 @@ export async function createAdmin(options: AdminOptions): Promise<AdminServer> {
   }
   const endTails = addTailRoutes(server, prefixes, options.plane);
   server.server.maxConnections = 1000;
-  await listen(server, address, port);
+  if (certificate !== null) secure(server, certificate, options.log);
+  try {
+    await listen(server, address, port);
+  } catch (error) {
+    await certificate?.close();
+    throw error;
+  }
   const bound = server.server.address() as AddressInfo;
   return {
     address: bound.address, port: bound.port, routes,
+    reload: () => certificate?.reload(),
     close: async () => {
+      await certificate?.close();
       endTails();
       await server.close();
       await writer.idle();
     },
   };
+}
+
+function secure(server: FastifyInstance, certificate: AdminCertificate, log: Logger): void {
+  const https = server.server as unknown as HttpsServer;
+  const refusals = new RefusalLog(log);
+  certificate.watch((options) => https.setSecureContext(options));
+  https.on('tlsClientError', (cause: Error & { readonly code?: string }, socket) => {
+    // Node forgets the peer of a handshake that failed, at times.
+    const address = socket.remoteAddress ?? '';
+    refusals.warn('ADMIN_DENIED', { address, reason: cause.code ?? cause.message }, 'a TLS handshake with the Admin API failed');
+  });
 }
 
 function accessOf(route: string): Access {
@@ -191,7 +225,7 @@ function missingText(url: string): string {
   const prefix = prefixes.find((each) => path.startsWith(`${each}/`));
   if (prefix === undefined) return '404 Route Not Found';
   const [name = ''] = path.slice(prefix.length + 1).split('/');
-  const known = ['plugins', 'schema', 'configs', 'history', 'audit', 'openapi.json', 'sessions', 'explain', ...resourceRows.map((row) => row.path.split('/')[0])].includes(name);
+  const known = ['plugins', 'schema', 'configs', 'history', 'audit', 'openapi.json', 'sessions', 'explain', 'insight', ...resourceRows.map((row) => row.path.split('/')[0])].includes(name);
   return known ? 'not found' : `Unsupported resource type: ${name.slice(0, 64)}`;
 }
 

@@ -21,6 +21,8 @@ export interface WriterOptions {
   readonly plane: Pick<Plane, 'apply'>;
   readonly registry: Registry;
   readonly log: Logger;
+  /** Resources come as a whole only. */
+  readonly standalone?: unknown;
 }
 
 /** What somebody asks for, for one resource. */
@@ -44,6 +46,8 @@ export interface WriteOptions {
   readonly force?: boolean;
   /** The whole configuration's revision must be that one. */
   readonly revision?: number;
+  /** The changes are those of a whole that was sent. */
+  readonly whole?: boolean;
   /** Whose record is kept with the change. */
   readonly attempt?: Attempt | undefined;
 }
@@ -116,8 +120,9 @@ export class Writer {
     return result;
   }
 
-  async #write(asked: Changes, { dryRun = false, force = false, revision, attempt }: WriteOptions, tries = 0): Promise<Result> {
-    const { store } = this.#options;
+  async #write(asked: Changes, { dryRun = false, force = false, revision, whole = false, attempt }: WriteOptions, tries = 0): Promise<Result> {
+    const { store, standalone = null } = this.#options;
+    if (standalone !== null && !whole) throw onlyWhole;
     if (attempt !== undefined) attempt.dryRun = dryRun;
     if (revision !== undefined && revision !== store.config.revision) throw configChangedMeanwhile(store.config.revision);
     const changes = typeof asked === 'function' ? await asked() : asked;
@@ -336,6 +341,8 @@ function foreseen(kind: Kind, id: string, value: Value, old: Resource | undefine
     kind, id, value, origin: 'store', createdIndex: old?.createdIndex ?? 0, modifiedIndex: old?.modifiedIndex ?? 0,
   };
 }
+
+const onlyWhole = refuse(405, 'resources come as a whole here (admin.standalone): PUT /apisix/admin/configs');
 
 /** The caller's picture of it is old: 412, as for a condition that does not hold. */
 function changedMeanwhile(revision: number): Refusal {

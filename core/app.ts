@@ -182,6 +182,7 @@ export async function startApp(options: AppOptions): Promise<App> {
         options.reopenLog?.();
         plane.reopen();
         certificates.reload();
+        admin.reload();
         await file?.reload();
         await applied.again();
       },

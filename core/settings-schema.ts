@@ -177,6 +177,10 @@ export const settingsSchema: JsonSchema = object({
       description: 'File with the admin key; made at the first start, unless `keys` has one for everything and for ever.',
     },
     keys: adminKeysSchema,
+    tls: object({
+      ...certificate,
+      client_ca: { ...path, description: 'File with certificates (PEM): clients must show one that these have signed.' },
+    }, 'HTTPS instead of HTTP. The files are read again when they change.', { required: ['cert', 'key'] }),
     allow: {
       type: 'array', minItems: 1, maxItems: 1000, items: { type: 'string', format: 'cidr' },
       description: 'Addresses and networks (CIDR) that may ask anything at all, health and metrics too. Default: all.',

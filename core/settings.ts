@@ -63,6 +63,7 @@ export interface Settings {
     readonly address: string; readonly port: number; readonly allow_remote: boolean;
     readonly key?: string; readonly key_file: string; readonly keys: readonly AdminKeyEntry[];
     readonly allow?: readonly string[];
+    readonly tls?: { readonly cert: string; readonly key: string; readonly client_ca?: string };
     readonly standalone: boolean; readonly body_limit_bytes: number;
   };
   readonly store: { readonly path: string; readonly key_file?: string; readonly max_bytes: number; readonly etcd?: EtcdSettings };
@@ -161,7 +162,7 @@ function withAbsolutePaths(settings: Settings, folder: string): Settings {
     ...settings,
     listeners: settings.listeners.map(
       ({ tls, ...rest }) => (tls === undefined ? rest : { ...rest, tls: fullTls(tls, full) })),
-    admin: { ...settings.admin, key_file: full(settings.admin.key_file) },
+    admin: adminWithFullPaths(settings.admin, full),
     store: {
       ...settings.store, path: full(settings.store.path),
       ...(settings.store.key_file === undefined ? {} : { key_file: full(settings.store.key_file) }),
@@ -172,6 +173,16 @@ function withAbsolutePaths(settings: Settings, folder: string): Settings {
     plugins: settings.plugins.map(full),
     protocols: settings.protocols.map(full),
     log: { ...settings.log, ...(settings.log.file === undefined ? {} : { file: full(settings.log.file) }) },
+  };
+}
+
+function adminWithFullPaths({ tls, ...admin }: Settings['admin'], full: (path: string) => string): Settings['admin'] {
+  const { client_ca: clientCa } = tls ?? {};
+  return {
+    ...admin, key_file: full(admin.key_file),
+    ...(tls === undefined ? {} : {
+      tls: { cert: full(tls.cert), key: full(tls.key), ...(clientCa === undefined ? {} : { client_ca: full(clientCa) }) },
+    }),
   };
 }
 

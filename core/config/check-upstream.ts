@@ -42,8 +42,14 @@ function wrongSource(upstream: Value, known: readonly string[] | undefined): Pro
   return [problem(['nodes'], 'object of "host:port": weight, or array of nodes', 'nothing')];
 }
 
+const variableName = /^\$?[A-Za-z_][A-Za-z0-9_.-]*$/;
+
 function wrongKey({ type, key, hash_on: hashOn }: Value): Problem[] {
-  if (type !== 'chash' || key !== undefined || hashOn === 'consumer') return [];
+  if (type !== 'chash' || hashOn === 'consumer') return [];
+  if (typeof key === 'string' && (hashOn ?? 'vars') === 'vars' && !variableName.test(key)) {
+    return [problem(['key'], 'the name of a variable, such as remote_addr', show(key))];
+  }
+  if (key !== undefined) return [];
   return [problem(['key'], 'what chash hashes, such as remote_addr', 'nothing',
     'missing key: type chash expects one, such as remote_addr')];
 }

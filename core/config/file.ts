@@ -48,6 +48,7 @@ export class FileSource implements ConfigSource {
   #seen = '';
   #digest = '';
   #endMark = false;
+  #loaded = false;
   #reported = '';
   #closed = false;
 
@@ -68,6 +69,11 @@ export class FileSource implements ConfigSource {
 
   get config(): Config {
     return this.#config;
+  }
+
+  /** It was readable at least once. */
+  get loaded(): boolean {
+    return this.#loaded;
   }
 
   /** What the file as it is now has wrong; the configuration holds the last good versions of it. */
@@ -164,7 +170,10 @@ export class FileSource implements ConfigSource {
   #take(text: string, reading: FileReading): void {
     this.#problems = reading.problems;
     this.#warnings = reading.warnings;
-    if (reading.readable) this.#endMark = endsWithMark(text);
+    if (reading.readable) {
+      this.#loaded = true;
+      this.#endMark = endsWithMark(text);
+    }
     const before = this.#config;
     this.#config = reading.config;
     this.#reportReading(reading, before !== reading.config);
