@@ -26,7 +26,9 @@ const misdeeds: Readonly<Record<string, Misdeed>> = {
   'rejects late': async () => { await sleep(2); throw new Error('oops'); },
   'never ends': () => new Promise(() => undefined),
   'answers twice': (request) => { for (const text of ['first', 'second']) request.settle({ bytes: 0, isError: false, text } as never); },
+  // oxlint-disable-next-line unicorn/no-thenable
   'returns what is no promise': (() => ({ then: 7 })) as unknown as Misdeed,
+  // oxlint-disable-next-line unicorn/no-thenable
   'returns a thenable that throws': (() => ({ then() { throw new Error('oops'); } })) as unknown as Misdeed,
   'is told of errors by events': () => { new EventEmitter().emit('error', new Error('oops')); },
 };
