@@ -52,7 +52,6 @@ const others: Readonly<Record<string, Described>> = {
   'GET /v1/healthcheck/:type': { summary: 'Says that an id is missing', tag: 'health' },
   'GET /v1/healthcheck/:type/:id': { summary: 'Health of the upstream of one resource', tag: 'health' },
   'GET /v1/discovery/:type/dump': { summary: 'What is known of services', tag: 'health' },
-  'GET plugins': { summary: 'Plugins with their schemas', tag: 'plugins' },
   'GET plugins': { summary: 'Plugins with priority, version and schemas, by name', tag: 'plugins' },
   'GET plugins/list': { summary: 'Names of the plugins, highest priority first', tag: 'plugins' },
   'PUT plugins/reload': { summary: 'Reads all plugin and protocol files again', tag: 'plugins' },
