@@ -100,6 +100,11 @@ export abstract class Request<R extends Reply = Reply> implements Receiver {
   /** Looks at the first bytes of an answer that is relayed. */
   protected abstract peek(bytes: Buffer, start: number): void;
 
+  /** Bytes of the whole request; of one that is still coming in, as many as it announced so far. */
+  get size(): number {
+    return this.bytesIn;
+  }
+
   /** Where the answer's bytes go as they come; null while they are held. */
   get outbox(): Outbox | null {
     return this.relayed && !this.session.closed ? this.session.connection.outbox : null;

@@ -168,6 +168,13 @@ export class RedisRequest extends Request<RedisReply> {
     return offsets;
   }
 
+  override get size(): number {
+    if (!this.streamed) return this.bytesIn;
+    const offsets = (this.#offsets ??= this.#walk());
+    const last = offsets.length - 2;
+    return last < 0 ? this.bytesIn : Math.max(this.bytesIn, offsets[last]! + offsets[last + 1]! + 2);
+  }
+
   override variable(name: string): string | undefined {
     switch (name) {
       case 'redis_cmd_line':

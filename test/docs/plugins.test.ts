@@ -34,7 +34,7 @@ test.each(['ip-restriction', 'limit-conn', 'file-logger', 'http-logger', 'tcp-lo
   expect(await follow(name)).toBe(1);
 });
 
-test.each(['mocking', 'request-id'])('%s: what the page says can be pasted and seen', async (name) => {
+test.each(['mocking', 'request-id', 'insight'])('%s: what the page says can be pasted and seen', async (name) => {
   expect(await follow(name)).toBe(1);
 });
 
