@@ -46,7 +46,8 @@ test('no answer of any path, no record and no line of the log shows a secret, ol
   const ids: Record<string, string> = { upstreams: 'u', services: 's', plugin_configs: 'p', stream_routes: 'r', ssls: 'c', consumers: 'jack' };
   const { paths } = (await call('GET', `${admin}/openapi.json`)).body;
   for (const path of Object.keys(paths)) {
-    if (paths[path].get === undefined) continue;
+    // A stream of requests has no end.
+    if (paths[path].get === undefined || path.endsWith('/tail')) continue;
     const kind = path.split('/')[3] ?? '';
     const { status } = await call('GET', path.replace('{id}', ids[kind] ?? '1').replace('{name}', 'limit-count').replaceAll(/\{\w+\}/g, 'jack'));
     expect([path, status < 500]).toEqual([path, true]);
