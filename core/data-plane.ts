@@ -118,9 +118,8 @@ export class DataPlane {
   apply(config: Config, embedded: ReadonlyMap<string, string>): Promise<readonly Rejection[]> {
     const run = async (): Promise<readonly Rejection[]> => {
       const services = this.#surroundings.prepare(config, defaultPort);
-      await services?.ready;
+      if (services !== null) await services;
       const rejections = [...this.#taken(this.routes.apply(config, embedded))];
-      services?.close();
       this.#certificates.follow(config.resources.ssls);
       this.#revision = config.revision;
       await this.#followPorts();

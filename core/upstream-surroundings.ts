@@ -35,6 +35,7 @@ export class UpstreamSurroundings implements Surroundings {
   readonly resolver: Resolver;
   readonly log: Logger;
   readonly live = new Set<Upstream>();
+  #prepared: { close(): void } | null = null;
 
   constructor(options: UpstreamSurroundingsOptions) {
     const { settings: { dns, discovery }, registry, log, metrics, worker, workers } = options;
@@ -66,12 +67,17 @@ export class UpstreamSurroundings implements Surroundings {
 
   /**
    * Asks for the services of a configuration before its routes are built: a route that changes to another service would
-   * be without nodes for a moment. Null: there are none. They are kept until `close`.
+   * be without nodes for a moment. They are watched until the next configuration, whether a route uses them or not:
+   * otherwise each change would ask for those anew that nobody uses.
    */
-  prepare(config: Config, defaultPort: number): { readonly ready: Promise<unknown>; close(): void } | null {
+  prepare(config: Config, defaultPort: number): Promise<unknown> | null {
     const confs = serviceNames(config);
-    if (confs.length === 0) return null;
-    return this.services.prepare(confs.map((conf) => serviceOf(conf as UpstreamConf, defaultPort)), patience);
+    const before = this.#prepared;
+    const next = confs.length === 0 ? null
+      : this.services.prepare(confs.map((conf) => serviceOf(conf as UpstreamConf, defaultPort)), patience);
+    this.#prepared = next;
+    before?.close();
+    return next?.ready ?? null;
   }
 
   close(): void {

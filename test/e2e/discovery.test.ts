@@ -124,6 +124,21 @@ test('file: nodes follow the file, half a file changes nothing, and a service th
   expect(await greeting(proxy.port)).toBe('two');
 });
 
+test('a service that nobody answers for holds a change up once, for a second at most, and no later one', async () => {
+  await using dns = await startDns();
+  dns.trouble = 'silent';
+  await using proxy = await startProxy({ settings: { dns: { servers: [dns.address], timeout_s: 0.5 } }, route: null });
+  const timed = async (path: string, body: object): Promise<number> => {
+    const begun = performance.now();
+    await proxy.put(path, body);
+    return performance.now() - begun;
+  };
+  expect(await timed('/apisix/admin/upstreams/1', { service_name: 'silent.test', discovery_type: 'dns' })).toBeLessThan(3000);
+  expect(await timed('/apisix/admin/upstreams/2', { type: 'memory' })).toBeLessThan(3000);
+  await expect.poll(() => proxy.records.filter(({ code }) => code === 'SERVICE_FAILED').length, { timeout: 20_000 }).toBe(1);
+  expect(await timed('/apisix/admin/upstreams/2', { type: 'memory', desc: 'again' })).toBeLessThan(800);
+});
+
 test('a discovery of one\'s own is registered by name', async () => {
   await using server = await startNamed('mine');
   let tell: (nodes: unknown) => void = () => undefined;
