@@ -25,6 +25,8 @@ const others: Readonly<Record<string, Described>> = {
     },
   },
   'GET configs': { summary: 'The whole configuration, without secrets', tag: 'configuration' },
+  'GET configs/status': { summary: 'Which revision runs where, and what was written but is not in use', tag: 'configuration' },
+  'GET stream_routes/:id/effective': { summary: 'A route with all that it takes from its service, plugin config and upstream', tag: 'configuration' },
   'PATCH configs': { summary: 'Changes several resources, all or none; null deletes', tag: 'configuration', query: writing },
   'PUT configs': { summary: 'Replaces the whole configuration (admin.standalone); X-Digest names it', tag: 'configuration', query: writing },
   'POST configs/validate': { summary: 'Checks a whole resources file and lists all mistakes', tag: 'configuration' },

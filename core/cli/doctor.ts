@@ -78,13 +78,17 @@ function files({ store, resources, admin, plugins, protocols }: Settings): Findi
   const found: Finding[] = [];
   const folder = existingFolder(dirname(store.path));
   found.push(allowed(folder, constants.W_OK) ? ok(`the store ${store.path} can be written`) : bad(`the store ${store.path} cannot be written: ${folder} is not writable`));
-  if (resources !== undefined) found.push(allowed(resources, constants.R_OK) ? ok(`${resources} can be read`) : bad(`${resources} cannot be read`));
+  for (const each of listOf(resources)) found.push(allowed(each, constants.R_OK) ? ok(`${each} can be read`) : bad(`${each} cannot be read`));
   if (existsSync(admin.key_file)) {
     const mode = statSync(admin.key_file).mode & 0o777;
     found.push((mode & 0o077) === 0 ? ok(`${admin.key_file} is its owner's alone`) : warn(`${admin.key_file} can be read by others (mode ${mode.toString(8)}); chmod 600`));
   }
   for (const path of [...plugins, ...protocols]) if (!existsSync(path)) found.push(warn(`${path}: the folder does not exist`));
   return found;
+}
+
+function listOf(resources: Settings['resources']): readonly string[] {
+  return resources === undefined ? [] : typeof resources === 'string' ? [resources] : resources;
 }
 
 function existingFolder(path: string): string {
@@ -121,7 +125,7 @@ async function upstreams({ resources }: Settings): Promise<Finding[]> {
   const nodes = new Set<string>();
   const address = process.env['MILLRACE_UPSTREAM'];
   if (address !== undefined && address !== '') nodes.add(address);
-  if (resources !== undefined) for (const each of await nodesIn(resources)) nodes.add(each);
+  for (const file of listOf(resources)) for (const each of await nodesIn(file)) nodes.add(each);
   return Promise.all([...nodes].map(speaks));
 }
 
