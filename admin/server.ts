@@ -13,7 +13,6 @@ import type { Logger } from '../core/log.ts';
 import type { Plane } from '../core/plane.ts';
 import type { Settings } from '../core/settings.ts';
 import { AdminCertificate } from '../core/tls/admin-certificate.ts';
-import { RefusalLog } from '../core/tls/refusal-log.ts';
 import { Audit } from './audit.ts';
 import { addAuditRoutes } from './audit-routes.ts';
 import { addConfigRoutes } from './config-routes.ts';
@@ -133,7 +132,7 @@ export async function createAdmin(options: AdminOptions): Promise<AdminServer> {
   }
   const endTails = addTailRoutes(server, prefixes, options.plane);
   server.server.maxConnections = 1000;
-  if (certificate !== null) secure(server, certificate, options.log);
+  certificate?.keepOn(server.server as unknown as HttpsServer);
   try {
     await listen(server, address, port);
   } catch (error) {
@@ -151,17 +150,6 @@ export async function createAdmin(options: AdminOptions): Promise<AdminServer> {
       await writer.idle();
     },
   };
-}
-
-function secure(server: FastifyInstance, certificate: AdminCertificate, log: Logger): void {
-  const https = server.server as unknown as HttpsServer;
-  const refusals = new RefusalLog(log);
-  certificate.watch((options) => https.setSecureContext(options));
-  https.on('tlsClientError', (cause: Error & { readonly code?: string }, socket) => {
-    // Node forgets the peer of a handshake that failed, at times.
-    const address = socket.remoteAddress ?? '';
-    refusals.warn('ADMIN_DENIED', { address, reason: cause.code ?? cause.message }, 'a TLS handshake with the Admin API failed');
-  });
 }
 
 function accessOf(route: string): Access {

@@ -63,7 +63,8 @@ describe('imports', () => {
       who: 'the admin API knows resources, schemas and the plane, and nothing of sessions, requests and upstreams',
       from: /^admin\//,
       may: ({ to, typeOnly }) => to.startsWith('admin/') || to.startsWith('core/config/')
-        || ['schema', 'editor-schemas', 'metrics', 'plane', 'problem', 'errors', 'log', 'registry', 'version'].some((name) => to === `core/${name}.ts`)
+        || ['schema', 'editor-schemas', 'metrics', 'plane', 'problem', 'errors', 'log', 'registry', 'version', 'glob', 'tls/admin-certificate'].some((name) => to === `core/${name}.ts`)
+        || (typeOnly && ['core/settings.ts', 'core/settings-admin.ts'].includes(to))
         || (typeOnly && ['core/inspect.ts', 'core/upstream-status.ts'].includes(to)) || (typeOnly && ['core/plugin.ts', 'core/protocol.ts'].includes(to)),
     },
   ])('$who', ({ from, may }) => {

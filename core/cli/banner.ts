@@ -5,11 +5,11 @@ import type { Settings } from '../settings.ts';
 import { version } from '../version.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
-type Listeners = Pick<Settings, 'listeners'>;
+type Listeners = Pick<Settings, 'listeners'> & { readonly admin?: Pick<Settings['admin'], 'tls'> };
 type Shown = Pick<App, 'admin' | 'listeners' | 'adminKeyFile' | 'upstream' | 'workers'>;
 
 export function banner(app: Shown, settings: Listeners, environment: Environment): string {
-  const admin = `http://${reachable(app.admin)}`;
+  const admin = `${settings.admin?.tls === undefined ? 'http' : 'https'}://${reachable(app.admin)}`;
   return [
     `Millrace ${version()}, ${app.workers} worker${app.workers === 1 ? '' : 's'}, process ${process.pid}`,
     ...clients(app, settings),

@@ -12,6 +12,7 @@ import { nearest } from '../problem.ts';
 import { referencesOf } from '../references.ts';
 import { Registry } from '../registry.ts';
 import { loadSettings, settingsSchema, whyUnread, type Settings } from '../settings.ts';
+import { wrongAdminFiles } from '../tls/admin-certificate.ts';
 import { wrongFiles } from '../tls/certificate-files.ts';
 import { byPlace } from './by-place.ts';
 import { exitCodes, type ExitCode } from './exit-codes.ts';
@@ -45,6 +46,7 @@ async function checkSettings(file: string | null, found: Findings): Promise<void
   const wrong = [
     ...unknownProtocols(settings.listeners, [...registry.protocols.keys()]).map(({ message }) => message),
     ...wrongFiles(settings.listeners),
+    ...[wrongAdminFiles(settings.admin.tls)].filter((text) => text !== null),
   ];
   found.errors.push(...wrong.map((text) => `${file ?? 'defaults'}: ${text}`));
   if (settings.resources !== undefined) checkResources(settings.resources, registry, found);

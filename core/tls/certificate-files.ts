@@ -1,11 +1,11 @@
 // The certificate files of the settings. The main thread reads them, and again when they change; workers are given what
 // is good. A pair that is broken keeps its last good version.
-import { watch, type FSWatcher } from 'chokidar';
 import { readFileSync } from 'node:fs';
 import { ProxyError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { ListenerSettings } from '../settings.ts';
 import type { Credential, Pair } from './credential.ts';
+import { FileWatch } from './file-watch.ts';
 import { datesOf, wrongPair } from './pem.ts';
 
 /** By `address port` of the listener. */
@@ -27,11 +27,8 @@ interface Source {
   readonly key: string;
 }
 
-// Whoever replaces both files does it one after the other.
-const quiet = 200;
-// Finds what a watch missed: network mounts, folders that were replaced.
-const poll = 30_000;
-const largest = 1024 * 1024;
+/** Characters. */
+export const largestFile = 1024 * 1024;
 
 export class CertificateFiles {
   readonly #options: CertificateFilesOptions;
@@ -39,9 +36,7 @@ export class CertificateFiles {
   readonly #pairs = new Map<Source, Pair>();
   /** What was wrong at last, so that it is said once. */
   readonly #told = new Map<Source, string>();
-  #watcher: FSWatcher | null = null;
-  #poll: NodeJS.Timeout | null = null;
-  #timer: NodeJS.Timeout | null = null;
+  #watch: FileWatch | null = null;
 
   /** Throws SETTINGS_INVALID when a file cannot be used: at the start there is nothing else to serve with. */
   constructor(options: CertificateFilesOptions) {
@@ -65,16 +60,10 @@ export class CertificateFiles {
 
   watch(): void {
     if (this.#sources.length === 0) return;
-    this.#watcher = watch(this.#sources.flatMap(({ cert, key }) => [cert, key]), { ignoreInitial: true });
-    this.#watcher.on('all', () => {
-      this.#timer ??= setTimeout(() => {
-        this.#timer = null;
-        this.reload();
-      }, quiet);
+    this.#watch = new FileWatch(this.#sources.flatMap(({ cert, key }) => [cert, key]), {
+      onChange: () => this.reload(),
+      onError: (cause) => this.#options.log.error({ code: 'CERTIFICATE_INVALID', err: cause }, 'watching certificate files'),
     });
-    this.#watcher.on('error', (cause) => this.#options.log.error({ code: 'CERTIFICATE_INVALID', err: cause }, 'watching certificate files'));
-    this.#poll = setInterval(() => this.reload(), poll);
-    this.#poll.unref();
   }
 
   /** Reads all of them again, and tells when something good is new. */
@@ -99,9 +88,7 @@ export class CertificateFiles {
   }
 
   async close(): Promise<void> {
-    if (this.#timer !== null) clearTimeout(this.#timer);
-    if (this.#poll !== null) clearInterval(this.#poll);
-    await this.#watcher?.close();
+    await this.#watch?.close();
   }
 
   #take(source: Source, pair: Pair): void {
@@ -126,12 +113,12 @@ function sourcesOf({ address, port, tls }: ListenerSettings, index: number): Sou
 }
 
 /** A text says what is wrong. */
-function readPair({ place, cert, key }: Source): Pair | string {
+export function readPair({ place, cert, key }: Pick<Source, 'place' | 'cert' | 'key'>): Pair | string {
   const texts: string[] = [];
   for (const [field, file] of [['cert', cert], ['key', key]] as const) {
     try {
       const text = readFileSync(file, 'utf8');
-      if (text.length > largest) return `${place}.${field}: ${file}: expected at most ${largest} bytes, got ${text.length}`;
+      if (text.length > largestFile) return `${place}.${field}: ${file}: expected at most ${largestFile} bytes, got ${text.length}`;
       texts.push(text);
     } catch (cause) {
       return `${place}.${field}: ${(cause as Error).message}`;
