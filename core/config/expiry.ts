@@ -3,8 +3,8 @@ import type { Logger } from '../log.ts';
 import { kindNames, type Resource } from './resource.ts';
 import type { Config, Store } from './source.ts';
 
-/** Of Node's timers, in ms. */
-const longestWait = 2 ** 31 - 1;
+/** Ms between two looks at the clock, which may be set meanwhile. */
+const longestWait = 10_000;
 /** After a failure, in ms; twice as long after each further one. */
 const retryAfter = 1000;
 const longestRetry = 60_000;
@@ -45,6 +45,7 @@ export class Expiry {
   async #remove(): Promise<void> {
     const now = Date.now() / 1000;
     const over = ending(this.#store.config).filter(({ expiresAt }) => expiresAt <= now);
+    if (over.length === 0) return this.#wait(this.#store.config);
     try {
       // Written again in the meantime, it has another revision and stays.
       const done = await this.#store.write(over.map(({ kind, id, modifiedIndex }) => (
@@ -52,7 +53,6 @@ export class Expiry {
       if (done.outcome === 'conflict') return this.#again(retryAfter);
       for (const { kind, id } of over) this.#log.info({ kind, id, revision: done.revision }, 'its time to live is over');
       this.#failures = 0;
-      if (over.length === 0) this.#wait(this.#store.config);
     } catch (error) {
       this.#log.error({ code: 'STORE_FAILED', err: error }, 'resources whose time is over could not be taken away');
       if (!this.#closed) this.#again(Math.min(longestRetry, retryAfter * 2 ** this.#failures++));
