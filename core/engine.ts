@@ -1,5 +1,6 @@
 // What one worker's data plane shares: clock, metrics, limits, and the one timer that looks after deadlines.
 import { totalmem } from 'node:os';
+import type { Resource } from './config/resource.ts';
 import type { Logger } from './log.ts';
 import type { Limits } from './limits.ts';
 import type { Metrics } from './metrics.ts';
@@ -42,6 +43,8 @@ export class Engine {
   readonly occupancy: OccupancyTable;
   readonly clock: TurnClock;
   readonly sessions = new Set<Session>();
+  /** By user name. */
+  consumers: ReadonlyMap<string, Resource> = new Map();
   /** Who watches requests; null: nobody. */
   tails: Tails | null = null;
   /** Metric indexes: requests that a node did not answer in time, and the answers that came for them later. */

@@ -2,14 +2,12 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import { Connection, type Origin } from './connection.ts';
 import type { Engine } from './engine.ts';
+import { runConnectHooks } from './connect-hooks.ts';
 import { ProxyError, type ErrorCode } from './errors.ts';
 import { adoptAccepted, readData } from './inlet.ts';
-import { ran } from './last-plugin.ts';
-import type { Place } from './plan.ts';
 import type { Protocol } from './protocol.ts';
 import { readProxyHeader, type ProxyAddresses } from './proxy-header.ts';
 import type { Route } from './route.ts';
-import type { Session } from './session.ts';
 import { listenFailure } from './taken-ports.ts';
 import type { Greeted, HandshakeEvents, Handshakes } from './tls/handshakes.ts';
 
@@ -239,41 +237,6 @@ export class PortListener {
       engine.log.warn({ code, remote_addr: connection.origin.remoteAddress }, 'connection refused');
     }
   }
-}
-
-/** Null: they let it in. */
-export async function runConnectHooks(places: readonly Place[], session: Session, longest: number): Promise<ProxyError | null> {
-  for (const { hooks, mark, report, failsOpen } of places) {
-    ran(mark);
-    try {
-      const wait = hooks.connect!(session);
-      if (wait === undefined || await inTime(wait, hooks.maxWait ?? longest, session)) continue;
-      report('PLUGIN_TIMEOUT', undefined);
-      return new ProxyError('PLUGIN_TIMEOUT');
-    } catch (cause) {
-      if (cause instanceof ProxyError) return cause;
-      // A gate that broke stays shut, unless it was told otherwise.
-      report('PLUGIN_FAILED', cause);
-      if (failsOpen !== true) return new ProxyError('PLUGIN_FAILED', undefined, { cause });
-    }
-  }
-  return null;
-}
-
-/** Whether it resolved before the time was over. True also when the client went: there is nobody left to refuse. */
-function inTime(wait: Promise<void>, longest: number, session: Session): Promise<boolean> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => resolve(false), longest);
-    const end = (): void => {
-      clearTimeout(timer);
-      resolve(true);
-    };
-    session.onClose(end);
-    wait.then(end, (cause: unknown) => {
-      clearTimeout(timer);
-      reject(cause);
-    });
-  });
 }
 
 /** Routes go by the port that is ours: what the balancer listened on says nothing here. */

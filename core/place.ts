@@ -5,7 +5,7 @@ import type { Engine } from './engine.ts';
 import { ProxyError, type ErrorCode } from './errors.ts';
 import { markOf, ran } from './last-plugin.ts';
 import { narrowed, type Meta } from './meta.ts';
-import type { Place, Report } from './plan.ts';
+import type { Place, PlaceSource, Report } from './plan.ts';
 import type { Client, Hooks, Plugin, PluginContext, UpstreamChoice } from './plugin.ts';
 import type { Protocol } from './protocol.ts';
 import type { Registry } from './registry.ts';
@@ -47,26 +47,20 @@ export class PlaceBuilder {
   ): readonly Place[] {
     const places: Place[] = [];
     let before: Place[] = [];
-    const add = (plugins: PluginConfs): void => {
-      for (const [name, conf] of Object.entries(plugins)) {
-        const { _meta: meta = {}, ...own } = conf as Conf & { _meta?: Meta };
-        if (meta.disable !== true) places.push(this.#place(route, name, own, meta));
-      }
-    };
     try {
-      add(globals);
+      this.#add(places, route, globals, 'global');
       before = places.splice(0).sort(byPriority);
-      add(value.plugins ?? {});
+      this.#add(places, route, value.plugins ?? {}, 'route');
       for (const place of route.protocol.places?.(protocolConf) ?? []) {
         places.push({
-          plugin: place.name, version: '', priority: place.priority, hooks: place.hooks,
+          plugin: place.name, version: '', priority: place.priority, hooks: place.hooks, source: 'protocol',
           ...this.#bookkeeping(place.name, route.id, [], markOf(place.name, route.id)),
         });
       }
       places.sort(byPriority).unshift(...before);
       for (const { name, filter, conf = {} } of value.protocol?.logger ?? []) {
         const meta: Meta = { phases: ['log'], ...(filter === undefined || filter.length === 0 ? {} : { filter }) };
-        places.push(this.#place(route, name, conf, meta));
+        places.push(this.#place(route, name, conf, meta, 'logger'));
       }
       return places;
     } catch (cause) {
@@ -75,7 +69,28 @@ export class PlaceBuilder {
     }
   }
 
-  #place(route: PlaceRoute, name: string, conf: Conf, meta: Meta): Place {
+  /** A consumer's places among those of a route; where both have a plugin, it is the consumer's. Throws as `build` does. */
+  buildAmong(places: readonly Place[], route: PlaceRoute, plugins: PluginConfs): readonly Place[] {
+    const own: Place[] = [];
+    try {
+      this.#add(own, route, plugins, 'consumer');
+    } catch (cause) {
+      for (const { hooks } of own) void hooks.close?.();
+      throw cause;
+    }
+    const of = (...sources: PlaceSource[]): Place[] => places.filter(({ source }) => sources.includes(source));
+    const kept = of('route', 'protocol').filter(({ source, plugin }) => source === 'protocol' || !Object.hasOwn(plugins, plugin));
+    return [...of('global'), ...[...kept, ...own].sort(byPriority), ...of('logger')];
+  }
+
+  #add(places: Place[], route: PlaceRoute, plugins: PluginConfs, source: PlaceSource): void {
+    for (const [name, conf] of Object.entries(plugins)) {
+      const { _meta: meta = {}, ...own } = conf as Conf & { _meta?: Meta };
+      if (meta.disable !== true) places.push(this.#place(route, name, own, meta, source));
+    }
+  }
+
+  #place(route: PlaceRoute, name: string, conf: Conf, meta: Meta, source: PlaceSource): Place {
     const registered = this.#options.registry.plugins.get(name);
     if (registered === undefined) throw new ProxyError('CONFIG_INVALID', `unknown plugin [${name}]`);
     const plugin = registered.value;
@@ -103,6 +118,7 @@ export class PlaceBuilder {
       priority: meta.priority ?? plugin.priority,
       hooks: narrowed(hooks, meta),
       failsOpen: meta.on_failure === 'pass',
+      source,
       ...this.#bookkeeping(name, route.id, series, mark),
     };
   }

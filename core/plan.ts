@@ -1,5 +1,6 @@
 // A route compiled when configuration changes: hooks per phase, and where requests go. Requests run plans, reloads
 // replace them; a plan is retired when the last request that it was asked for is logged.
+import { ConsumerPlans, type ConsumerSource } from './consumer-plans.ts';
 import type { ErrorCode } from './errors.ts';
 import type { Hooks } from './plugin.ts';
 import type { Backend } from './protocol.ts';
@@ -8,6 +9,8 @@ import type { RouteMetrics } from './route-metrics.ts';
 import type { Session } from './session.ts';
 
 export type Report = (code: ErrorCode, cause: unknown) => void;
+
+export type PlaceSource = 'global' | 'route' | 'protocol' | 'logger' | 'consumer';
 
 /** One plugin configured in one place, set up. */
 export interface Place {
@@ -21,6 +24,8 @@ export interface Place {
   readonly report: Report;
   /** What its hooks fail at goes on, instead of being refused. */
   readonly failsOpen?: boolean;
+  /** Where it is configured. */
+  readonly source: PlaceSource;
   /** Its series go. Called after its hooks were closed. */
   readonly release?: () => void;
 }
@@ -55,6 +60,10 @@ export interface PlanOptions {
   readonly metrics: RouteMetrics;
   /** Longest time in ms that a request hook may wait when its plugin declares nothing. */
   readonly requestTimeout: number;
+  /** Absent: all users have the same plan. */
+  readonly consumers?: ConsumerSource;
+  /** The route's plan, of which this is a consumer's. It lasts as long as this does, and closes what they share. */
+  readonly base?: Plan;
 }
 
 export class Plan {
@@ -70,6 +79,12 @@ export class Plan {
   readonly log: readonly Observer[] | null;
   /** No hook keeps a request that nobody wants, and somebody is asked who wants it. */
   readonly transient: boolean;
+  /** Connect hooks of a consumer's own: they run when it is known who the client is. */
+  readonly arrival: readonly Place[];
+  readonly requestTimeout: number;
+  /** Null in a consumer's own. */
+  readonly consumers: ConsumerPlans | null;
+  readonly #base: Plan | null;
   readonly #others: ReadonlyMap<string, Backend> | undefined;
   readonly #variables: ReadonlyMap<string, (request: Request) => string> | undefined;
   #underWay = 0;
@@ -84,6 +99,11 @@ export class Plan {
     this.#others = options.others;
     this.#variables = options.variables;
     this.metrics = options.metrics;
+    this.requestTimeout = options.requestTimeout;
+    this.consumers = options.consumers === undefined ? null : new ConsumerPlans(this, options.consumers);
+    this.#base = options.base ?? null;
+    this.#base?.enter();
+    this.arrival = places.filter((place) => place.source === 'consumer' && place.hooks.connect !== undefined);
     this.connect = places.filter((place) => place.hooks.connect !== undefined);
     this.request = filled(places.filter((place) => place.hooks.request !== undefined).map((place) => ({
       run: place.hooks.request!.bind(place.hooks),
@@ -103,8 +123,19 @@ export class Plan {
   }
 
   /** Where a session's requests go: what a plugin chose for it, as long as there is such an upstream. */
-  backendOf({ upstreamName }: Session): Backend {
-    return upstreamName === null ? this.backend : (this.#others?.get(upstreamName) ?? this.backend);
+  backendOf(session: Session): Backend {
+    const { upstreamName } = session;
+    if (upstreamName === null) return this.backend;
+    return this.#others?.get(upstreamName) ?? this.#base?.backendOf(session) ?? this.backend;
+  }
+
+  /** The plan for requests of a user, who may be a consumer with plugins of his own. */
+  for(user: string | null): Plan {
+    return user === null || this.consumers === null ? this : (this.consumers.for(user) ?? this);
+  }
+
+  get variables(): ReadonlyMap<string, (request: Request) => string> {
+    return this.#variables ?? new Map();
   }
 
   /** A variable that one of its places provides. */
@@ -125,6 +156,7 @@ export class Plan {
   /** No request will enter any more. Resolves when the last one left and the hooks are closed. */
   retire(): Promise<void> {
     if (!this.#retired) {
+      this.consumers?.retire();
       this.#retired = true;
       if (this.#underWay === 0) this.#close();
     }
@@ -134,9 +166,15 @@ export class Plan {
   #close(): void {
     // The upstreams of all of them go with the first.
     for (const other of this.#others?.values() ?? []) other.close();
-    this.backend.close();
-    this.metrics.release();
-    void Promise.all(this.places.map(closePlace)).then(() => this.#closed.resolve());
+    const own = this.#base === null ? this.places : this.places.filter(({ source }) => source === 'consumer');
+    if (this.#base === null) {
+      this.backend.close();
+      this.metrics.release();
+    }
+    void Promise.all(own.map(closePlace)).then(() => {
+      this.#closed.resolve();
+      this.#base?.leave();
+    });
   }
 
   /** Tells the places that a connection ended. */

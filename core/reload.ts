@@ -6,10 +6,12 @@ import type { Kind, Resource } from './config/resource.ts';
 import type { Config } from './config/source.ts';
 import type { PluginConfs } from './config/schemas/plugins.ts';
 import type { StreamRouteValue } from './config/schemas/stream-route.ts';
+import type { ConsumerSource } from './consumer-plans.ts';
 import type { Engine } from './engine.ts';
 import { ProxyError } from './errors.ts';
 import { PlaceBuilder, type OpenUpstream } from './place.ts';
-import { Plan, type Place } from './plan.ts';
+import { Plan, type Place, type PlanOptions } from './plan.ts';
+import type { Hooks } from './plugin.ts';
 import type { Rejection } from './plane.ts';
 import type { Backend, Protocol } from './protocol.ts';
 import type { Registry } from './registry.ts';
@@ -89,6 +91,8 @@ export class Routes {
   /** By superior. */
   #subordinates: ReadonlyMap<string, readonly Resource[]> = new Map();
   #looks: { look: () => unknown; found: unknown }[] = [];
+  /** Those with plugins, by user name. A map of its own for each configuration applied. */
+  #consumers: ReadonlyMap<string, Resource> = new Map();
   router: Router = new Router([]);
 
   constructor(options: RoutesOptions) {
@@ -97,8 +101,11 @@ export class Routes {
   }
 
   get places(): readonly (readonly [route: string, place: Place])[] {
-    return [...this.#built.values()].flatMap(({ route }) =>
-      (route.plan?.places ?? []).map((place) => [route.id, place] as const));
+    return [...this.#built.values()].flatMap(({ route: { id, plan } }) => [
+      ...(plan?.places ?? []).map((place) => [id, place] as const),
+      ...[...plan?.consumers?.plans ?? []].flatMap(([user, own]) =>
+        own.places.filter(({ source }) => source === 'consumer').map((place) => [placeId(id, user), place] as const)),
+    ]);
   }
 
   /** Routes that connections may match, with what they ask for. */
@@ -129,7 +136,10 @@ export class Routes {
       this.#addRoute(next, plans, rejections, resource.id, resource);
     }
     this.#addDefaults(next, plans, rejections);
+    this.#consumers = new Map([...config.resources.consumers].filter(([, { value }]) => Object.keys(pluginsIn(value)).length > 0));
+    this.#options.engine.consumers = config.resources.consumers;
     void this.#swap(next, plans);
+    for (const { route } of next.values()) route.plan?.consumers?.follow();
     return rejections;
   }
 
@@ -292,6 +302,52 @@ export class Routes {
     return [...Object.keys(this.#globals), ...Object.keys(value.plugins ?? {}), ...loggers];
   }
 
+  /** `make`: where requests go that a consumer's plugins send to another upstream. */
+  #consumersOf(protocol: Protocol, make: (to: Upstream) => Backend): ConsumerSource {
+    return {
+      consumers: () => this.#consumers,
+      textOf: ({ value }) => {
+        this.#looks = [];
+        const own = { plugins: pluginsIn(value) } as EffectiveRoute;
+        return JSON.stringify([own, this.#codeOf(own), this.#metadataOf(own), this.#upstreamsOf(own)]);
+      },
+      build: (base, consumer, old) => {
+        try {
+          return this.#buildFor(base, consumer, protocol, make);
+        } catch (cause) {
+          const { code, text } = rejection('consumers', consumer.id, cause);
+          this.#options.engine.log.error({ code, kind: 'consumers', id: consumer.id, route: base.routeId }, text);
+          return old ?? refusing(base);
+        }
+      },
+    };
+  }
+
+  /** The plan of a route with a consumer's plugins in it. */
+  #buildFor(base: Plan, { id: user, value }: Resource, protocol: Protocol, make: (to: Upstream) => Backend): Plan {
+    const { engine, nodes, surroundings } = this.#options;
+    const id = placeId(base.routeId, user);
+    const others = new Map<string, Backend>();
+    const open: OpenUpstream = (plugin, called, chosen) => {
+      const key = `${id} ${plugin} ${called}`;
+      const conf = this.#located(this.#chosen(chosen), protocol.name);
+      const upstream = new Upstream({ conf, table: nodes, limits: engine.limits, defaultPort, id: key, surroundings });
+      others.set(key, closing(make(upstream), [upstream]));
+      return { name: key };
+    };
+    const variables = new Map(base.variables);
+    const provide = (name: string, read: (request: Request) => string): void => void variables.set(name, read);
+    const metadata = (plugin: string): Readonly<Record<string, unknown>> =>
+      this.#config!.resources.plugin_metadata.get(plugin)?.value ?? {};
+    try {
+      const places = this.#places.buildAmong(base.places, { id, protocol, metadata, open, provide }, pluginsIn(value));
+      return consumerPlan(base, { places, others, variables });
+    } catch (cause) {
+      for (const other of others.values()) other.close();
+      throw cause;
+    }
+  }
+
   #build(blueprint: Blueprint, cell: Route | undefined): Swap {
     const { engine, registry } = this.#options;
     const { id, value } = blueprint;
@@ -341,6 +397,7 @@ export class Routes {
         variables,
         metrics: new RouteMetrics(engine.metrics, id, name),
         requestTimeout: engine.limits.requestTimeout,
+        consumers: this.#consumersOf(protocol, make),
       });
       const route = cell !== undefined && cell.protocol === name ? cell : { id, protocol: name, conf, plan: null };
       return { route, plan, conf, upstream };
@@ -350,6 +407,27 @@ export class Routes {
       throw cause;
     }
   }
+}
+
+/** What a consumer's plugins are set up for: their counts and series are his own, on each route. */
+function placeId(route: string, user: string): string {
+  return `${route}/${user}`;
+}
+
+function consumerPlan(base: Plan, own: Pick<PlanOptions, 'places' | 'others' | 'variables'>): Plan {
+  const { routeId, backend, metrics, requestTimeout } = base;
+  return new Plan({ routeId, backend, metrics, requestTimeout, base, ...own });
+}
+
+/** For a consumer whose plugins cannot be set up and never were: what should hold him back must not be left out. */
+function refusing(base: Plan): Plan {
+  const hooks: Hooks = { request: (request) => request.settle(new ProxyError('PLUGIN_FAILED')) };
+  const gate: Place = { plugin: '', version: '', priority: 0, source: 'consumer', hooks, mark: 0, report: () => undefined };
+  return consumerPlan(base, { places: [gate, ...base.places], variables: base.variables });
+}
+
+function pluginsIn(value: Resource['value']): PluginConfs {
+  return (value['plugins'] ?? {}) as PluginConfs;
 }
 
 /** The upstreams go when the backend does. */

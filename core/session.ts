@@ -3,6 +3,7 @@
 //
 //   runs sent, replies owed:   ....oooo          `left` have left, `owed` are under way on one link
 //   queue of own entries:         ^ after        each leaves when exactly `after` run replies have left before it
+import { runConnectHooks } from './connect-hooks.ts';
 import type { Connection, Listener } from './connection.ts';
 import type { Engine } from './engine.ts';
 import { ProxyError, type ErrorCode } from './errors.ts';
@@ -37,6 +38,8 @@ export abstract class Session implements Owner, Receiver, Listener {
   #pumping = false;
   #releasing = false;
   #ending: ErrorCode | null = null;
+  /** The user whose arrival was dealt with. */
+  #known: string | null = null;
   /** An answer that ends the connection stands in the queue. */
   #lastWord = false;
   /** Bytes of a reply left, and its end has not: nothing else may be written. */
@@ -69,6 +72,11 @@ export abstract class Session implements Owner, Receiver, Listener {
 
   /** Who the client proved to be, where the protocol knows. */
   get user(): string | null { return null; }
+  /** Who that is among the `consumers`; null: nobody. */
+  get consumer(): string | null {
+    const { user } = this;
+    return user !== null && this.engine.consumers.has(user) ? user : null;
+  }
   get remoteAddress(): string { return this.connection.origin.remoteAddress; }
   get remotePort(): number { return this.connection.origin.remotePort; }
   get localAddress(): string { return this.connection.origin.localAddress; }
@@ -155,6 +163,7 @@ export abstract class Session implements Owner, Receiver, Listener {
     this.#pumping = true;
     try {
       while (this.#holds === 0 && this.#ending === null && !this.#lastWord && !this.closed && this.room() > 0) {
+        if (this.user !== this.#known && this.#arrives()) break;
         const request = this.next();
         if (request === null) break;
         this.#start(request);
@@ -168,6 +177,17 @@ export abstract class Session implements Owner, Receiver, Listener {
     this.flushRun();
     this.#pace();
     if (this.#finished) this.end('CLIENT_CLOSED');
+  }
+
+  /** The client is somebody else than it was: what this consumer's own plugins do when one connects is done now. */
+  #arrives(): boolean {
+    this.#known = this.user;
+    const arrival = this.plan()?.arrival ?? [];
+    if (arrival.length === 0) return false;
+    this.hold(runConnectHooks(arrival, this, this.engine.limits.requestTimeout).then((refused) => {
+      if (refused !== null) this.end(refused.code);
+    }));
+    return true;
   }
 
   #start(request: Request): void {
@@ -499,7 +519,7 @@ export abstract class Session implements Owner, Receiver, Listener {
 
   /** The plan that a request starts with; null: the route is gone. */
   protected plan(): Plan | null {
-    const { plan } = this.route;
+    const plan = this.route.plan?.for(this.user) ?? null;
     if (plan !== null && plan !== this.#plan) {
       plan.metrics.retain();
       this.#plan.metrics.release();

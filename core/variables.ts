@@ -64,6 +64,7 @@ const commonVariables: Readonly<Record<string, Variable>> = {
   server_port: early((request) => request.session.localPort),
   session_id: early((request) => request.session.id),
   user: early((request) => request.session.user ?? ''),
+  consumer_name: early((request) => request.session.consumer ?? ''),
   route_id: early((request) => request.session.route.id),
   protocol: early((request) => request.session.route.protocol),
   command: early((request) => request.name),

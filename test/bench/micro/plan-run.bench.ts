@@ -18,7 +18,7 @@ await nanoseconds('plan-run', {
 function running(count: number): () => number {
   let seen = 0;
   const places = Array.from({ length: count }, (_, i): Place => ({
-    plugin: `plugin-${i}`, version: '1', priority: 0, mark: i + 1,
+    plugin: `plugin-${i}`, version: '1', priority: 0, mark: i + 1, source: 'route',
     report: (code) => { throw new Error(code); },
     hooks: { request(request) { seen += request.bytesIn; } },
   }));
