@@ -1,4 +1,5 @@
 // What must hold for the process as a whole: ends of resources over a restart and on all workers, and reloads of plugins.
+import { setTimeout as sleep } from 'node:timers/promises';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -23,13 +24,15 @@ test('an end survives kill -9, and then the route is gone on every worker', pati
   {
     await using first = await startMillrace({ folder, settings });
     const route = { server_port: port, upstream: memory, protocol: { name: 'redis' } };
-    const { status, body } = await first.call('PUT', `${routes}/short?ttl=5`, route);
+    const { status, body } = await first.call('PUT', `${routes}/short?ttl=8`, route);
     expect([status, body.expires_at]).toEqual([201, expect.any(Number)]);
     expiresAt = body.expires_at as number;
     // Over before the next start.
     await first.call('PUT', `${routes}/shorter?ttl=1`, { ...route, server_port: await freePort() });
     first.signal('SIGKILL');
     await first.exited;
+    // Ends are whole seconds, rounded up.
+    await sleep(2000);
   }
   await using second = await startMillrace({ folder, settings });
   for (let i = 0; i < 16; i++) expect(await (await second.connect(port)).command('PING')).toBe('PONG');
