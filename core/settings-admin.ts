@@ -62,7 +62,7 @@ export function wrongAdminKeys({ key, keys }: AdminKeys): Problem[] {
     const sameName = names.get(entry.name);
     if (sameName !== undefined) problems.push(problem([...at, 'name'], `a name that ${sameName} does not have`, show(entry.name)));
     else names.set(entry.name, place);
-    const digest = entry.key === undefined ? entry.key_sha256?.toLowerCase() ?? '' : digestOf(entry.key);
+    const digest = entryDigest(entry);
     const sameKey = digest === '' ? undefined : digests.get(digest);
     const member = entry.key === undefined ? 'key_sha256' : 'key';
     if (sameKey !== undefined) problems.push(problem([...at, member], `a key of its own`, `that of ${sameKey}`));
@@ -90,6 +90,12 @@ function wrongEntry({ key, key_sha256: hash, scopes = [], expires }: AdminKeyEnt
   return problems;
 }
 
-function digestOf(key: string): string {
+/** Hex; empty: it has neither key nor digest. */
+export function entryDigest({ key, key_sha256: hash = '' }: AdminKeyEntry): string {
+  return key === undefined ? hash.toLowerCase() : digestOf(key);
+}
+
+/** Hex of the SHA-256. */
+export function digestOf(key: string): string {
   return createHash('sha256').update(key).digest('hex');
 }

@@ -3,7 +3,7 @@ import { BlockList, isIPv6 } from 'node:net';
 import { show } from './problem.ts';
 import { problem, type Problem } from './schema.ts';
 import type { LimitSettings, Settings } from './settings.ts';
-import { wrongAdminKeys } from './settings-admin.ts';
+import { digestOf, entryDigest, wrongAdminKeys } from './settings-admin.ts';
 import { wrongCiphers } from './tls/pem.ts';
 
 /** The first and last port that stream routes may open. */
@@ -66,6 +66,10 @@ function wrongAdmin({ admin }: Settings): Problem[] {
   }
   if (admin.key !== undefined && wellKnownKeys.includes(admin.key)) {
     problems.push(problem(['admin', 'key'], 'a secret key', 'one that is publicly known'));
+  }
+  const known = wellKnownKeys.map(digestOf);
+  for (const [index, entry] of admin.keys.entries()) {
+    if (known.includes(entryDigest(entry))) problems.push(problem(['admin', 'keys', index], 'a secret key', 'one that is publicly known'));
   }
   return problems;
 }

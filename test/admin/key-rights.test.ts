@@ -198,6 +198,10 @@ test('wrong keys in the settings are told with their place and without the key',
     expect.stringMatching(/^admin\.keys\[4\]\.scopes\[1\]: expected .*metrics.*, got "metrics\/x"$/),
     'admin.keys[4].key_sha256: expected a key of its own, got that of admin.keys[3]',
   ]);
+  const known = { name: 'x', role: 'viewer', key_sha256: sha256('4054f7cf07e344346cd3f287985e76a2') };
+  expect(problemsOf({ address: '10.0.0.1', allow_remote: true, keys: [known] })).toEqual([
+    'admin.keys[0]: expected a secret key, got one that is publicly known',
+  ]);
   const shapes = problemsOf({ keys: [{ name: 'a b', key: 'S3CR3T', role: 'root', scopes: [], expires: 'tomorrow' }, { key_sha256: 'S3CR3T' }] });
   expect(shapes).toHaveLength(8);
   expect([...found, ...shapes].join()).not.toContain('S3CR3T');
