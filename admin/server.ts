@@ -17,6 +17,7 @@ import { Audit } from './audit.ts';
 import { addAuditRoutes } from './audit-routes.ts';
 import { addConfigRoutes } from './config-routes.ts';
 import { sessionsByRoute, type LiveSessions } from './dry-run.ts';
+import { addEffectiveRoutes, type Pending } from './effective-routes.ts';
 import { Guard, type Access } from './guard.ts';
 import { addHealthRoutes, addUpstreamStatus, localHealthPaths } from './health-routes.ts';
 import { addHistoryRoutes } from './history-routes.ts';
@@ -54,6 +55,8 @@ export interface AdminOptions {
   readonly reloadModules?: () => Promise<void>;
   /** Resources come as a whole only; what is known of it. */
   readonly standalone?: Standalone;
+  /** What was written and is not in use; absent: nothing. */
+  readonly pending?: () => Promise<Pending>;
   /** Why no new clients should be sent here; null: they may. Absent: always ready. */
   readonly ready?: () => string | null;
 }
@@ -124,6 +127,7 @@ export async function createAdmin(options: AdminOptions): Promise<AdminServer> {
     addStandaloneRoutes(server, prefix, { ...options, writer, sessions, audit, standalone });
     addHistoryRoutes(server, prefix, { ...options, writer, sessions, audit });
     addInspectRoutes(server, prefix, options.plane);
+    addEffectiveRoutes(server, prefix, { ...options, pending: options.pending ?? (async () => ({ rejections: [], file: null })) });
     addInsightRoutes(server, prefix, options.plane);
     addUpstreamStatus(server, prefix, options);
     for (const row of resourceRows) {

@@ -6,7 +6,8 @@ import { randomBytes } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { effectiveRoute } from './config/effective.ts';
 import { Expiry } from './config/expiry.ts';
-import { FileSource, type ConfigEvent } from './config/file.ts';
+import type { ConfigEvent } from './config/file.ts';
+import { openResources, type ResourceFiles } from './config/files.ts';
 import { MemoryStore } from './config/memory-store.ts';
 import { MergedConfig } from './config/merged.ts';
 import type { StreamRouteValue } from './config/schemas/stream-route.ts';
@@ -115,7 +116,7 @@ export async function startApp(options: AppOptions): Promise<App> {
     const references = referencesOf(registry, () => (merged ?? store).config);
     const report = (event: ConfigEvent): void => log[event.level]({ code: event.code }, event.text);
     const file = settings.resources === undefined ? null
-      : await FileSource.open({ path: settings.resources, references, environment, report });
+      : await openResources(settings.resources, { references, environment, report });
     if (file !== null) closers.push(() => file.close());
     const config = merged = new MergedConfig(store, file ?? nothing, report);
     closers.push(() => config.close());
@@ -165,6 +166,10 @@ export async function startApp(options: AppOptions): Promise<App> {
       },
       log,
       reloadModules: () => modules.reload(),
+      pending: async () => ({
+        rejections: await applied.rejections,
+        file: file === null ? null : { problems: file.problems.map(({ located }) => located), warnings: file.warnings.map(({ located }) => located) },
+      }),
       ready: () => (running ? unconfigured(standalone, file) : 'draining'),
       ...(standalone === null ? {} : { standalone }),
     });
@@ -199,9 +204,9 @@ export async function startApp(options: AppOptions): Promise<App> {
 }
 
 /** Why it has no configuration yet; null: it has. */
-function unconfigured(standalone: Standalone | null, file: FileSource | null): string | null {
+function unconfigured(standalone: Standalone | null, file: ResourceFiles | null): string | null {
   if (standalone !== null && standalone.received === null) return 'no configuration has been sent yet';
-  return file === null || file.loaded ? null : 'the resources file has not been readable yet';
+  return file === null || file.loaded ? null : 'the resources have not been readable yet';
 }
 
 /** Protocols whose files cannot be loaded now: when they are repaired, they are there. */
@@ -309,6 +314,11 @@ class Applied {
     this.#log = log;
     this.#upstream = upstream;
     this.#settings = settings;
+  }
+
+  /** Of the last configuration. */
+  get rejections(): Promise<readonly Rejection[]> {
+    return this.#result.catch(() => []);
   }
 
   apply(config: Config): Promise<readonly Rejection[]> {

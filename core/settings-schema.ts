@@ -244,7 +244,10 @@ export const settingsSchema: JsonSchema = object({
   discovery: section({
     file: { ...path, description: 'YAML or JSON file with the nodes of services, for `discovery_type: file`. It is watched.' },
   }, 'Where services are found.'),
-  resources: { ...path, description: 'Resources file (YAML or JSON) that is watched.' },
+  resources: {
+    'x-expected': 'path or list of paths', anyOf: [path, { type: 'array', items: path, minItems: 1, maxItems: 1000 }],
+    description: 'Resources file (YAML or JSON) that is watched, or a folder of such files, or several of both.',
+  },
   plugins: {
     type: 'array', items: path, maxItems: 100, default: [], description: 'Folders with plugins of your own.',
   },

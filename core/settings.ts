@@ -72,7 +72,8 @@ export interface Settings {
     readonly min_ttl_s: number; readonly negative_ttl_s: number;
   };
   readonly discovery: { readonly file?: string };
-  readonly resources?: string;
+  /** A file or a folder, or several. */
+  readonly resources?: string | readonly string[];
   readonly plugins: readonly string[];
   readonly protocols: readonly string[];
   readonly log: { readonly level: string; readonly file?: string };
@@ -169,7 +170,7 @@ function withAbsolutePaths(settings: Settings, folder: string): Settings {
       ...(settings.store.etcd === undefined ? {} : { etcd: etcdWithFullPaths(settings.store.etcd, full) }),
     },
     discovery: settings.discovery.file === undefined ? {} : { file: full(settings.discovery.file) },
-    ...(settings.resources === undefined ? {} : { resources: full(settings.resources) }),
+    ...(settings.resources === undefined ? {} : { resources: typeof settings.resources === 'string' ? full(settings.resources) : settings.resources.map(full) }),
     plugins: settings.plugins.map(full),
     protocols: settings.protocols.map(full),
     log: { ...settings.log, ...(settings.log.file === undefined ? {} : { file: full(settings.log.file) }) },

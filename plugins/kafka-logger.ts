@@ -1,7 +1,7 @@
 // Records as messages of a Kafka topic, configured as APISIX's plugin of this name is.
 import { definePlugin } from '../core/plugin.ts';
 import type { JsonSchema } from '../core/schema.ts';
-import { needPackage } from './kafka-logger/optional-package.ts';
+import { needPackage } from './logger/optional-package.ts';
 import { KafkaSink, type KafkaOptions } from './kafka-logger/sink.ts';
 import { presetLogger, type PresetConf } from './logger/preset.ts';
 

@@ -2,25 +2,18 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { extname } from 'node:path';
 import { readDocument, Unreadable } from '../config/document.ts';
-import { readResources } from '../config/resource-file.ts';
 import { isKind, kindNames } from '../config/resource.ts';
-import { emptyConfig } from '../config/source.ts';
 import { defaultUpstream } from '../default-upstream.ts';
 import { builtIn, Loader, type ModuleFolder } from '../loader.ts';
 import { unknownProtocols } from '../listener-protocols.ts';
 import { nearest } from '../problem.ts';
-import { referencesOf } from '../references.ts';
 import { Registry } from '../registry.ts';
-import { loadSettings, settingsSchema, whyUnread, type Settings } from '../settings.ts';
+import { loadSettings, settingsSchema, type Settings } from '../settings.ts';
 import { wrongAdminFiles } from '../tls/admin-certificate.ts';
 import { wrongFiles } from '../tls/certificate-files.ts';
 import { byPlace } from './by-place.ts';
+import { checkResources, resourceFiles, type Findings } from './check-resources.ts';
 import { exitCodes, type ExitCode } from './exit-codes.ts';
-
-interface Findings {
-  readonly errors: string[];
-  readonly warnings: string[];
-}
 
 /** Prints one line per mistake, `file:line:column: path: expected …, got …`, or `ok`. */
 export async function check(file: string | null): Promise<ExitCode> {
@@ -49,23 +42,11 @@ async function checkSettings(file: string | null, found: Findings): Promise<void
     ...[wrongAdminFiles(settings.admin.tls)].filter((text) => text !== null),
   ];
   found.errors.push(...wrong.map((text) => `${file ?? 'defaults'}: ${text}`));
-  if (settings.resources !== undefined) checkResources(settings.resources, registry, found);
+  checkResources(resourceFiles(settings.resources), registry, found);
 }
 
 async function checkAlone(file: string, found: Findings): Promise<void> {
-  checkResources(file, (await load([])).registry, found);
-}
-
-function checkResources(file: string, registry: Registry, found: Findings): void {
-  try {
-    const { problems, warnings } = readResources(readFileSync(file, 'utf8'), emptyConfig(), {
-      name: file, format: formatOf(file), environment: process.env, references: referencesOf(registry),
-    });
-    found.errors.push(...problems.map(({ located }) => located));
-    found.warnings.push(...warnings.map(({ located }) => located));
-  } catch (error) {
-    found.errors.push(`${file}: ${whyUnread(error)}`);
-  }
+  checkResources([file], (await load([])).registry, found);
 }
 
 function wrongUpstream(): string[] {

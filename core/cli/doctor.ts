@@ -7,6 +7,7 @@ import { dirname } from 'node:path';
 import type { UpstreamValue } from '../config/schemas/upstream.ts';
 import { parseNodes } from '../upstream/nodes.ts';
 import { loadSettings, type Settings } from '../settings.ts';
+import { resourceFiles } from './check-resources.ts';
 import { exitCodes, type ExitCode } from './exit-codes.ts';
 
 type Level = 'ok' | 'warn' | 'bad';
@@ -125,7 +126,7 @@ async function upstreams({ resources }: Settings): Promise<Finding[]> {
   const nodes = new Set<string>();
   const address = process.env['MILLRACE_UPSTREAM'];
   if (address !== undefined && address !== '') nodes.add(address);
-  for (const file of listOf(resources)) for (const each of await nodesIn(file)) nodes.add(each);
+  for (const file of resourceFiles(resources)) for (const each of await nodesIn(file)) nodes.add(each);
   return Promise.all([...nodes].map(speaks));
 }
 

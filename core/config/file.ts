@@ -91,10 +91,11 @@ export class FileSource implements ConfigSource {
 
   /**
    * Reads the file now, changed or not: after SIGHUP, and when plugins changed and refused items may have
-   * become good.
+   * become good. `again`: what is wrong is said although it was said before.
    */
-  reload(): Promise<void> {
+  reload(again = false): Promise<void> {
     this.#digest = '';
+    if (again) this.#reported = '';
     return this.#enqueue();
   }
 

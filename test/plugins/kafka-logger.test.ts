@@ -1,7 +1,7 @@
 // kafka-logger against brokers of the test's own, which fail as they are told.
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import kafkaLogger from '../../plugins/kafka-logger.ts';
-import { needPackage } from '../../plugins/kafka-logger/optional-package.ts';
+import { needPackage } from '../../plugins/logger/optional-package.ts';
 import { startKafka, type KafkaCluster } from '../support/kafka-cluster.ts';
 import { LineRequest } from '../support/line-request.ts';
 import { problemsOf, setUp, testContext } from '../support/plugin-context.ts';
