@@ -292,13 +292,16 @@ describe.each(clients)('redis over %s', (_name, makeClient) => {
 
 describe('redis-cluster', () => {
   test.each(clients)('finds the member that has the key, over %s', async (_name, makeClient) => {
-    const args = ['--cluster-enabled', 'yes', '--cluster-announce-ip', '127.0.0.1'];
-    await using a = await startRedis(args);
-    await using b = await startRedis(args);
+    // Its own choice, 10,000 above, may be taken by an outgoing connection.
+    const [busOfA, busOfB] = [await freePort(), await freePort()];
+    const member = (bus: number): Promise<RedisServer> => startRedis(
+      ['--cluster-enabled', 'yes', '--cluster-announce-ip', '127.0.0.1', '--cluster-port', String(bus)]);
+    await using a = await member(busOfA);
+    await using b = await member(busOfB);
     const [left, right] = [a, b].map(({ port }) => new Redis({ port, host: '127.0.0.1' }));
     await left!.call('CLUSTER', 'ADDSLOTSRANGE', '0', '8191');
     await right!.call('CLUSTER', 'ADDSLOTSRANGE', '8192', '16383');
-    await left!.call('CLUSTER', 'MEET', '127.0.0.1', String(b.port));
+    await left!.call('CLUSTER', 'MEET', '127.0.0.1', String(b.port), String(busOfB));
     for (const node of [left!, right!]) {
       await expect.poll(() => node.call('CLUSTER', 'INFO'), { timeout: 15_000 })
         .toMatch(/cluster_state:ok[^]*cluster_known_nodes:2/);

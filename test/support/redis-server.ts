@@ -1,6 +1,6 @@
 // A real redis-server of the test's own, on a free port, stopped by pid when disposed.
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -25,11 +25,14 @@ export async function startRedis(args: readonly string[] = [], port = 0): Promis
   const child = spawn(
     redisBinary,
     ['--port', String(at), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--dir', dir,
-      '--enable-debug-command', 'yes', ...args],
+      '--enable-debug-command', 'yes', '--logfile', join(dir, 'log'), ...args],
     { stdio: 'ignore' },
   );
   const exited = new Promise<void>((resolve) => child.once('exit', () => resolve()));
-  await listening(at, child);
+  await listening(at, child).catch((error: Error) => {
+    child.kill('SIGKILL');
+    throw new Error(`${error.message}: ${lastLines(join(dir, 'log'))}`);
+  });
   const stop = async (signal: NodeJS.Signals = 'SIGKILL'): Promise<void> => {
     if (child.exitCode === null && child.signalCode === null) child.kill(signal);
     await exited;
@@ -37,6 +40,8 @@ export async function startRedis(args: readonly string[] = [], port = 0): Promis
   };
   return { port: at, process: child, stop, [Symbol.asyncDispose]: () => stop() };
 }
+
+const lastLines = (file: string): string => (existsSync(file) ? readFileSync(file, 'utf8').slice(-600) : 'it wrote no log');
 
 async function listening(port: number, child: ChildProcess): Promise<void> {
   for (let attempt = 0; attempt < 200; attempt++) {
