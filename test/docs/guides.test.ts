@@ -60,6 +60,6 @@ test('redis: the route that it begins with works, and the one with a subordinate
   await reader.start();
   expect(await reader.followAll(blocksOf(readPage('docs/redis.md')))).toBe(2);
   expect(await reader.run('redis-cli -p 9101 set user:1 ann')).toBe('OK\n');
-  expect(await reader.run(`redis-cli -p ${users.port} get user:1`)).toBe('ann\n');
-  expect(await reader.run('redis-cli -p 9101 info server')).toContain(`tcp_port:${redis.port}`);
+  expect(await reader.run(`redis-cli -p ${users.port} get user:1`)).toBe('"ann"\n');
+  expect(await reader.run('redis-cli -p 9101 --raw info server')).toContain(`tcp_port:${redis.port}`);
 });
