@@ -19,8 +19,6 @@ test('getting started: every command works and shows what it says, and the file 
   await reader.start();
   expect(await reader.followAll(blocks)).toBe(2);
 
-  // The limit of the route that the store keeps would be in the way of what the file shows.
-  await reader.run('curl -X DELETE -H "X-API-KEY: $(cat data/admin.key)" http://127.0.0.1:9180/apisix/admin/stream_routes/1');
   write(reader, 'millrace.yaml', blocks, 'resources: resources.yaml');
   write(reader, 'resources.yaml', blocks, 'fault-injection');
   expect((await reader.place.run('check', '-c', 'millrace.yaml')).code).toBe(0);
@@ -62,4 +60,11 @@ test('redis: the route that it begins with works, and the one with a subordinate
   expect(await reader.run('redis-cli -p 9101 set user:1 ann')).toBe('OK\n');
   expect(await reader.run(`redis-cli -p ${users.port} get user:1`)).toBe('"ann"\n');
   expect(await reader.run('redis-cli -p 9101 --raw info server')).toContain(`tcp_port:${redis.port}`);
+});
+
+test('consumers: the user that it begins with has his own limit, and others have the route\'s', async () => {
+  await using redis = await startRedis();
+  await using reader = await Reader.open({ 6379: redis.port });
+  await reader.start();
+  expect(await reader.followAll(blocksOf(readPage('docs/consumers.md')))).toBe(1);
 });

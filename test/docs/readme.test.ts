@@ -1,6 +1,9 @@
 // The README as a newcomer follows it: the command that `npm start` is, a second terminal, a file to save.
-import { readFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { chmodSync, readFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import { expect, test, vi } from 'vitest';
+import { Place } from '../cli/millrace.ts';
 import { blocksOf, readPage } from './page.ts';
 import { Reader } from './reader.ts';
 
@@ -39,4 +42,14 @@ test('it names the two commands, and they are what is run here', () => {
 
 test('it has fewer than 200 lines', () => {
   expect(page.split('\n').length).toBeLessThan(200);
+});
+
+test('in a clone there is the command `millrace`, whatever Node is first on the PATH', () => {
+  using place = new Place();
+  place.write('node', '#!/bin/sh\necho an old Node; exit 9\n');
+  chmodSync(join(place.path, 'node'), 0o755);
+  const out = execFileSync(resolve('node_modules/.bin/millrace'), ['new', 'plugin', 'shut'], {
+    cwd: place.path, env: { ...process.env, PATH: `${place.path}:${process.env['PATH']}` }, encoding: 'utf8',
+  });
+  expect(out).toContain('plugins/shut.ts');
 });
