@@ -12,8 +12,8 @@ interface Import {
 
 const files = globSync('{core,plugins,protocols,admin}/**/*.ts');
 const imports: readonly Import[] = files.flatMap((from) => importsOf(from));
-const packageJson = JSON.parse(readFileSync('package.json', 'utf8')) as Record<'dependencies' | 'optionalDependencies', Record<string, string>>;
-const packages = { ...packageJson.dependencies, ...packageJson.optionalDependencies };
+const packageJson = JSON.parse(readFileSync('package.json', 'utf8')) as Record<'dependencies' | 'peerDependencies', Record<string, string>>;
+const packages = { ...packageJson.dependencies, ...packageJson.peerDependencies };
 
 function importsOf(from: string): Import[] {
   // What stands in a template (of a file that `millrace new` writes) is text.
@@ -63,7 +63,7 @@ describe('imports', () => {
       who: 'the admin API knows resources, schemas and the plane, and nothing of sessions, requests and upstreams',
       from: /^admin\//,
       may: ({ to, typeOnly }) => to.startsWith('admin/') || to.startsWith('core/config/')
-        || ['schema', 'editor-schemas', 'metrics', 'plane', 'problem', 'errors', 'log', 'registry', 'version', 'glob', 'tls/admin-certificate'].some((name) => to === `core/${name}.ts`)
+        || ['schema', 'endpoint', 'editor-schemas', 'metrics', 'plane', 'problem', 'errors', 'log', 'registry', 'version', 'glob', 'tls/admin-certificate'].some((name) => to === `core/${name}.ts`)
         || (typeOnly && ['core/settings.ts', 'core/settings-admin.ts'].includes(to))
         || (typeOnly && ['core/inspect.ts', 'core/upstream-status.ts'].includes(to)) || (typeOnly && ['core/plugin.ts', 'core/protocol.ts'].includes(to)),
     },

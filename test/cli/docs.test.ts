@@ -27,7 +27,7 @@ test('what docs/admin-api.md shows can be pasted, and its error is answered as i
   await using running = place.start(['start']);
   await running.started();
   const text = page('admin-api');
-  const [first = '', together = '', history = '', wrong = ''] = blocks(text)
+  const [first = '', together = '', history = '', wrong = ''] = blocks(text).filter((code) => code.includes('http://127.0.0.1:9180'))
     .map((code) => code.replaceAll('9180', String(admin)).replaceAll('9101', String(port)));
   const run = async (code: string): Promise<string> =>
     (await bash('bash', ['-euc', code.replaceAll('curl', 'echo; curl -sS')], { cwd: place.path })).stdout.trim();
