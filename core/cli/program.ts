@@ -23,8 +23,8 @@ export async function run(args: readonly string[]): Promise<ExitCode> {
   }
 }
 
-// Commands are imported when they are called: --help is quick, and check does not load what start needs.
-function build(done: (code: ExitCode) => void): Command {
+/** Which commands there are. They are imported when called: --help is quick, check does not load what start needs. */
+export function build(done: (code: ExitCode) => void): Command {
   const program = new Command('millrace')
     .description('A programmable proxy in front of Redis and other request/response protocols.')
     .version(version())

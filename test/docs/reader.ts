@@ -35,6 +35,10 @@ export class Reader implements AsyncDisposable {
     return new Reader(new Map(Object.entries({ ...own, ...ports })));
   }
 
+  get #environment(): Readonly<Record<string, string>> {
+    return { MILLRACE_ADMIN_LISTEN: `127.0.0.1:${this.port('9180')}`, MILLRACE_WORKERS: '2' };
+  }
+
   port(shown: string): number {
     return this.#ports.get(shown)!;
   }
@@ -42,9 +46,7 @@ export class Reader implements AsyncDisposable {
   /** `millrace start`, or again after it was stopped. */
   async start(): Promise<string> {
     await this.stop();
-    this.#running = this.place.start(['start'], {
-      MILLRACE_LISTEN: String(this.port('9101')), MILLRACE_ADMIN_LISTEN: `127.0.0.1:${this.port('9180')}`, MILLRACE_WORKERS: '2',
-    });
+    this.#running = this.place.start(['start'], { ...this.#environment, MILLRACE_LISTEN: String(this.port('9101')) });
     return this.#running.started();
   }
 
@@ -67,7 +69,7 @@ export class Reader implements AsyncDisposable {
   /** `refused`: an HTTP error is what the page wants to show. */
   run(code: string, refused = false): Promise<string> {
     return new Promise((done, failed) => {
-      const environment = { ...process.env, PLACE: this.place.path, CURL_FAIL: refused ? '' : '--fail-with-body' };
+      const environment = { ...process.env, ...this.#environment, PLACE: this.place.path, CURL_FAIL: refused ? '' : '--fail-with-body' };
       execFile('bash', ['-euc', shell + this.translate(code) + keep], { env: environment, timeout: 30_000 }, (error, out, err) => {
         if (error === null) done(out + err);
         else failed(new Error(`${error.message}\n${out}\n${err}`));
