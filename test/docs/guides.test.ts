@@ -1,17 +1,11 @@
-// The guides as a reader follows them: getting started, configuration, Redis.
+// The guides as a reader follows them.
+import { readdirSync, readFileSync } from 'node:fs';
 import { expect, test, vi } from 'vitest';
 import { startRedis } from '../support/redis-server.ts';
-import { blocksOf, readPage, type Block } from './page.ts';
+import { blocksOf, readPage } from './page.ts';
 import { Reader } from './reader.ts';
 
 vi.setConfig({ testTimeout: 60_000 });
-
-/** The YAML block that holds this, as a file beside Millrace. */
-function write(reader: Reader, name: string, blocks: readonly Block[], holds: string): void {
-  const block = blocks.find(({ language, code }) => language === 'yaml' && code.includes(holds));
-  expect(block, holds).toBeDefined();
-  reader.place.write(name, reader.translate(block!.code));
-}
 
 test('getting started: every command works and shows what it says, and the file does the same', async () => {
   const blocks = blocksOf(readPage('docs/getting-started.md'));
@@ -19,8 +13,8 @@ test('getting started: every command works and shows what it says, and the file 
   await reader.start();
   expect(await reader.followAll(blocks)).toBe(2);
 
-  write(reader, 'millrace.yaml', blocks, 'resources: resources.yaml');
-  write(reader, 'resources.yaml', blocks, 'fault-injection');
+  reader.save('millrace.yaml', blocks, 'resources: resources.yaml');
+  reader.save('resources.yaml', blocks, 'fault-injection');
   expect((await reader.place.run('check', '-c', 'millrace.yaml')).code).toBe(0);
   await reader.start();
   const began = performance.now();
@@ -32,7 +26,7 @@ test('configuration: the two files that it begins with are right, and serve', as
   const blocks = blocksOf(readPage('docs/configuration.md'));
   await using redis = await startRedis();
   await using reader = await Reader.open({ 6379: redis.port, 6380: redis.port });
-  write(reader, 'millrace.yaml', blocks, 'workers: 2');
+  reader.save('millrace.yaml', blocks, 'workers: 2');
   // Both nodes are one server here, and one address may stand in a list once.
   const resources = blocks.find(({ code }) => code.includes('upstreams:'))!.code.replace(/, "127\.0\.0\.1:6380": 1/, '');
   reader.place.write('resources.yaml', reader.translate(resources));
@@ -46,7 +40,7 @@ test('configuration: the two files that it begins with are right, and serve', as
 test('TLS: the listener and the certificate that it begins with work', async () => {
   const blocks = blocksOf(readPage('docs/tls.md'));
   await using reader = await Reader.open();
-  write(reader, 'millrace.yaml', blocks, 'fallback_sni');
+  reader.save('millrace.yaml', blocks, 'fallback_sni');
   await reader.start();
   expect(await reader.followAll(blocks.filter(({ language }) => language === 'bash'))).toBe(1);
 });
@@ -67,4 +61,16 @@ test('consumers: the user that it begins with has his own limit, and others have
   await using reader = await Reader.open({ 6379: redis.port });
   await reader.start();
   expect(await reader.followAll(blocksOf(readPage('docs/consumers.md')))).toBe(1);
+});
+
+test('every page begins with something to paste, and what can be pasted is run by a test', () => {
+  const tests = ['test/docs', 'test/cli'].flatMap((folder) => readdirSync(folder).map((file) => readFileSync(`${folder}/${file}`, 'utf8')));
+  const run = (page: string): boolean => tests.some((text) => text.includes(`readPage('docs/${page}.md')`)
+    || (text.includes('readPage(`docs/plugins/') && text.includes(`'${page.replace('plugins/', '')}'`)));
+  const pages = readdirSync('docs', { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.md'))
+    // It begins with a picture.
+    .filter((file) => file !== 'architecture.md').map((file) => file.slice(0, -3));
+  const wordy = pages.filter((page) => !/^```(bash|sh|yaml|ts)$/m.test(readPage(`docs/${page}.md`).split(/^## /m)[0]!));
+  const notRun = pages.filter((page) => blocksOf(readPage(`docs/${page}.md`)).some(({ language }) => language === 'bash') && !run(page));
+  expect({ wordy, notRun }).toEqual({ wordy: [], notRun: [] });
 });

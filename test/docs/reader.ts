@@ -43,6 +43,13 @@ export class Reader implements AsyncDisposable {
     return this.#ports.get(shown)!;
   }
 
+  /** Saves the YAML block that holds this as a file beside Millrace. */
+  save(name: string, blocks: readonly Block[], holds: string): void {
+    const block = blocks.find(({ language, code }) => language === 'yaml' && code.includes(holds));
+    if (block === undefined) throw new Error(`no yaml with ${holds} on the page`);
+    this.place.write(name, this.translate(block.code));
+  }
+
   /** `millrace start`, or again after it was stopped. */
   async start(): Promise<string> {
     await this.stop();
