@@ -48,7 +48,7 @@ export abstract class MessageSession extends Session {
 
   /** Sends a request on a link, alone or, where nobody wants to see its answer, as part of a run. */
   send(link: Link, request: MessageRequest, tag = 0): void {
-    request.upstreamAddress = link.node.address;
+    request.sent(link.node.address);
     if (!request.queued) this.ran(1);
     link.send(request.queued ? request : this, request.bytes, 0, request.bytes.length, 1, tag);
     if (link.congested && !this.#congested) {

@@ -31,6 +31,8 @@ export abstract class Request<R extends Reply = Reply> implements Receiver {
   outcome: R | ProxyError | null = null;
   /** `host:port` of the node that it was sent to; empty when it never was. */
   upstreamAddress = '';
+  /** Monotonic milliseconds: when it was handed to a link. 0: never, or nobody watches it. */
+  sentAt = 0;
   bytesIn = 0;
   bytesOut = 0;
   /** How many replies of its session must leave before this one. Kept by the session. */
@@ -108,6 +110,12 @@ export abstract class Request<R extends Reply = Reply> implements Receiver {
   /** Where the answer's bytes go as they come; null while they are held. */
   get outbox(): Outbox | null {
     return this.relayed && !this.session.closed ? this.session.connection.outbox : null;
+  }
+
+  /** It goes to this node now; the last one counts. */
+  sent(address: string): void {
+    this.upstreamAddress = address;
+    if (this.observed) this.sentAt = this.session.engine.clock.now();
   }
 
   get settled(): boolean {

@@ -1,7 +1,7 @@
 // Records as messages of a Kafka topic, configured as APISIX's plugin of this name is.
 import { definePlugin } from '../core/plugin.ts';
 import type { JsonSchema } from '../core/schema.ts';
-import { needPackage } from './logger/optional-package.ts';
+import { missingPackages } from './logger/optional-package.ts';
 import { KafkaSink, type KafkaOptions } from './kafka-logger/sink.ts';
 import { presetLogger, type PresetConf } from './logger/preset.ts';
 
@@ -73,12 +73,12 @@ export default definePlugin<Conf>(presetLogger<Conf>({
   },
   check({ brokers }) {
     const [first, ...others] = brokers.map(({ sasl_config: sasl }) => JSON.stringify(sasl));
-    return others.every((each) => each === first) ? [] : ['brokers: expected the same sasl_config for all, got different ones'];
+    return [
+      ...(others.every((each) => each === first) ? [] : ['brokers: expected the same sasl_config for all, got different ones']),
+      ...missingPackages('kafka-logger', '@platformatic/kafka'),
+    ];
   },
-  sink(conf) {
-    needPackage('@platformatic/kafka', 'kafka-logger');
-    return new KafkaSink(optionsOf(conf));
-  },
+  sink: (conf) => new KafkaSink(optionsOf(conf)),
 }));
 
 function optionsOf(conf: Conf): KafkaOptions {

@@ -1,11 +1,18 @@
 import { createRequire } from 'node:module';
-import { ProxyError } from '../../core/errors.ts';
 
-/** Throws what to do when a package is not installed. It is not loaded. */
-export function needPackage(name: string, user: string): void {
+/** What to do when packages are not installed, for a plugin's `check`; nothing when all are. None is loaded. */
+export function missingPackages(user: string, ...names: readonly string[]): string[] {
+  const missing = names.filter((name) => !isInstalled(name));
+  if (missing.length === 0) return [];
+  const are = missing.length === 1 ? 'a package that is' : 'packages that are';
+  return [`${user} needs ${are} not installed: npm install ${missing.join(' ')}`];
+}
+
+function isInstalled(name: string): boolean {
   try {
     createRequire(import.meta.url).resolve(name);
-  } catch (cause) {
-    throw new ProxyError('CONFIG_INVALID', `${user} needs the package ${name}, which is not installed: npm install ${name}`, { cause });
+    return true;
+  } catch {
+    return false;
   }
 }

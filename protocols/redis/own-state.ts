@@ -132,7 +132,7 @@ export class OwnState {
   /** Sends one request on the own link and follows what it does to the connection. */
   send(request: RedisRequest): void {
     const link = this.link!;
-    request.upstreamAddress = link.node.address;
+    request.sent(link.node.address);
     this.#follow(request, link);
     if (request.queued) {
       this.#session.flushRun();

@@ -526,7 +526,7 @@ export class RedisSession extends Session {
       return;
     }
     const link = this.#link!;
-    request.upstreamAddress = link.node.address;
+    request.sent(link.node.address);
     if (!request.queued) return this.run(link, request);
     this.flushRun();
     link.send(request, request.bytes, request.start, request.end, 1, 0);
@@ -561,7 +561,7 @@ export class RedisSession extends Session {
       request.settle(choice.nobody());
       return;
     }
-    request.upstreamAddress = link.node.address;
+    request.sent(link.node.address);
     if (!request.queued) this.enqueue(request);
     this.flushRun();
     link.send(request, request.bytes, request.start, request.end, 1, 0);

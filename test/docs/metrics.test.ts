@@ -41,7 +41,7 @@ test('every metric is on the page with its type and labels, and no other', async
     remote_addr: '10.0.0.1', upstream, protocol: { name: 'redis' },
     plugins: {
       'ip-restriction': { whitelist: ['10.0.0.1'] }, 'mocking': { rules: [{ error: 'x' }] }, 'limit-conn': { conn: 1, burst: 0, default_conn_delay: 1, key: 'remote_addr' },
-      logger: { file: { path: join(proxy.folder, 'log') } },
+      logger: { file: { path: join(proxy.folder, 'log') } }, opentelemetry: {},
     },
   });
   const client = await proxy.connect();

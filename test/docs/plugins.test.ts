@@ -2,6 +2,7 @@
 import { readdirSync } from 'node:fs';
 import { expect, test, vi } from 'vitest';
 import { udpLogSink } from '../support/log-sinks.ts';
+import { startOtlpCollector } from '../support/otlp-collector.ts';
 import { startRedis } from '../support/redis-server.ts';
 import { blocksOf, readPage } from './page.ts';
 import { Reader } from './reader.ts';
@@ -53,6 +54,16 @@ test('syslog: what the page says can be pasted, and arrives as it says', async (
   const [first = '', second = ''] = server.records;
   expect(first).toMatch(/^<46>1 \d{4}-\d\d-\d\dT[\d:.]+Z \S+ millrace \d+ - - \{"time":"[^"]+","route_id":"1","protocol":"redis",/);
   expect(second).toMatch(/ - - \{"took":[\d.e-]+,"line":"hmset animals cow moo","route_id":"1"\}$/);
+});
+
+test('opentelemetry: what the page says can be pasted, and the collector gets the span', async () => {
+  await using collector = await startOtlpCollector();
+  expect(await follow('opentelemetry', { 4318: collector.port }, async () => {
+    await expect.poll(() => collector.spans, { timeout: 5000 }).toHaveLength(1);
+  })).toBe(1);
+  expect(collector.spans[0]).toMatchObject({
+    name: 'get', resource: { 'service.name': 'redis-proxy' }, attributes: { 'app.user': '', 'app.key': 'user:1', 'millrace.outcome': 'ok' },
+  });
 });
 
 test('every plugin has a page', () => {

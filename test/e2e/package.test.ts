@@ -1,11 +1,13 @@
 // What a user gets: the packed package, installed into an empty folder.
 import { execFile, spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { Running } from '../cli/millrace.ts';
+import { startOtlpCollector } from '../support/otlp-collector.ts';
 import { freePort } from '../support/ports.ts';
+import { RespClient } from '../support/resp-client.ts';
 
 // npm and the compiler take their time on a busy machine.
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
@@ -73,6 +75,45 @@ test('it starts with workers of its own and stops', async () => {
   expect(await running.started()).toContain('2 workers');
   running.signal('SIGTERM');
   expect((await running.ended).code).toBe(0);
+});
+
+const traced = (port: number): object => ({ stream_routes: [{
+  id: 1, protocol: { name: 'redis' }, upstream: { type: 'memory' },
+  plugins: { opentelemetry: { endpoint: `http://127.0.0.1:${port}`, sample: 1, batch_delay: 60 } },
+}] });
+
+test('plugins whose packages are not installed are refused, and it is said what to install', async () => {
+  write('resources.json', JSON.stringify({ stream_routes: [
+    { id: 1, protocol: { name: 'redis' }, upstream: { type: 'memory' }, plugins: {
+      'opentelemetry': {}, 'kafka-logger': { brokers: [{ host: 'a', port: 1 }], kafka_topic: 't' } } }] }));
+  const { code, err } = await run('npx', ['millrace', 'check', '-c', 'resources.json']);
+  expect(code).toBe(1);
+  expect(err).toContain('stream_routes[0].plugins.opentelemetry: opentelemetry needs packages that are not installed: '
+    + 'npm install @opentelemetry/api @opentelemetry/sdk-trace @opentelemetry/exporter-trace-otlp-http\n');
+  expect(err).toContain('stream_routes[0].plugins.kafka-logger: kafka-logger needs a package that is not installed: npm install @platformatic/kafka\n');
+});
+
+test('with its packages beside it, opentelemetry sends the spans of all workers, at the latest when it ends', async () => {
+  await using collector = await startOtlpCollector();
+  symlinkSync(resolve('node_modules/@opentelemetry'), join(folder, 'node_modules/@opentelemetry'));
+  write('resources.json', JSON.stringify(traced(collector.port)));
+  expect(await run('npx', ['millrace', 'check', '-c', 'resources.json'])).toMatchObject({ code: 0, out: 'ok\n' });
+  const port = await freePort();
+  write('millrace.json', JSON.stringify({
+    listeners: [{ port, protocol: 'redis' }], admin: { port: await freePort() }, workers: 2, resources: 'resources.json',
+  }));
+  const main = join(folder, 'node_modules/millrace/dist/core/main.js');
+  await using running = new Running(spawn(process.execPath, [main, 'start', '-c', 'millrace.json'], { cwd: folder }));
+  await running.started();
+  for (let i = 0; i < 20; i++) {
+    const client = await RespClient.connect(port);
+    await client.command('SET', 'a', String(i));
+    await client.close();
+  }
+  expect(collector.spans).toEqual([]);
+  running.signal('SIGTERM');
+  expect((await running.ended).code).toBe(0);
+  expect(collector.spans.map(({ name }) => name)).toEqual(Array.from({ length: 20 }, () => 'set'));
 });
 
 test('a scaffolded plugin and a scaffolded protocol pass their tests', async () => {

@@ -1,7 +1,7 @@
 // kafka-logger against brokers of the test's own, which fail as they are told.
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import kafkaLogger from '../../plugins/kafka-logger.ts';
-import { needPackage } from '../../plugins/logger/optional-package.ts';
+import { missingPackages } from '../../plugins/logger/optional-package.ts';
 import { startKafka, type KafkaCluster } from '../support/kafka-cluster.ts';
 import { LineRequest } from '../support/line-request.ts';
 import { problemsOf, setUp, testContext } from '../support/plugin-context.ts';
@@ -138,7 +138,10 @@ test.each<[object, string]>([
   expect(problemsOf(kafkaLogger, wrong).join('; ')).toContain(text);
 });
 
-test('a package that is not installed is told with what to do', () => {
-  expect(() => needPackage('no-such-package-of-ours', 'kafka-logger'))
-    .toThrow('kafka-logger needs the package no-such-package-of-ours, which is not installed: npm install no-such-package-of-ours');
+test('packages that are not installed are told with what to do', () => {
+  expect(missingPackages('kafka-logger', '@platformatic/kafka')).toEqual([]);
+  expect(missingPackages('kafka-logger', '@platformatic/kafka', 'no-such-package-of-ours'))
+    .toEqual(['kafka-logger needs a package that is not installed: npm install no-such-package-of-ours']);
+  expect(missingPackages('a', 'no-such-package-of-ours', '@none/at-all'))
+    .toEqual(['a needs packages that are not installed: npm install no-such-package-of-ours @none/at-all']);
 });
