@@ -1,6 +1,7 @@
 // Live sessions, and why a connection goes where it goes.
 import type { FastifyInstance } from 'fastify';
 import { isIP } from 'node:net';
+import { unixClient } from '../core/endpoint.ts';
 import type { ExplainAnswer, KillAnswer, SessionFilter, SessionsAnswer } from '../core/inspect.ts';
 import type { Plane } from '../core/plane.ts';
 import { notFound, refusalText } from './refusal.ts';
@@ -40,12 +41,12 @@ export function addInspectRoutes(server: FastifyInstance, prefix: string, plane:
   server.get<{ Querystring: Query }>(`${prefix}/explain`, async ({ query }) => {
     const server = textOf(query, 'server') ?? '127.0.0.1:9101';
     const [address, port] = splitAddress(server);
-    const client = addressOf(textOf(query, 'client') ?? '127.0.0.1', 'client');
+    const client = addressOf(textOf(query, 'client') ?? (address.startsWith(unixClient) ? unixClient : '127.0.0.1'), 'client');
     const sni = textOf(query, 'sni')?.toLowerCase() ?? null;
     const origin = { remoteAddress: client, remotePort: 0, localAddress: address, localPort: port, sni, tls: sni !== null };
     // All workers run the same routes.
     const [answer] = await plane.inspect({ what: 'explain', origin }) as readonly ExplainAnswer[];
-    return { connection: { client, server: `${address}:${port}`, sni }, ...answer };
+    return { connection: { client, server: address.startsWith(unixClient) ? address : `${address}:${port}`, sni }, ...answer };
   });
 }
 
@@ -81,15 +82,16 @@ function idOf(text: string): number {
 
 function addressOf(text: string, name: string): string {
   const address = text.replace(/^\[(.*)\]$/, '$1');
-  if (isIP(address) !== 0) return address;
+  if (isIP(address) !== 0 || (name === 'client' && address === unixClient)) return address;
   throw refusalText(`${name}: expected an IP address, got ${JSON.stringify(text.slice(0, 64))}`, [name], text.slice(0, 64));
 }
 
 function splitAddress(text: string): [address: string, port: number] {
+  if (text.startsWith(`${unixClient}/`)) return [text, 0];
   const colon = text.lastIndexOf(':');
   const port = Number(text.slice(colon + 1));
   if (colon < 1 || !(port >= 1 && port <= 65535)) {
-    throw refusalText(`server: expected address:port, got ${JSON.stringify(text.slice(0, 64))}`, ['server'], text.slice(0, 64));
+    throw refusalText(`server: expected address:port or unix:/path, got ${JSON.stringify(text.slice(0, 64))}`, ['server'], text.slice(0, 64));
   }
   return [addressOf(text.slice(0, colon), 'server'), port];
 }

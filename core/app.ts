@@ -179,7 +179,8 @@ export async function startApp(options: AppOptions): Promise<App> {
     return {
       plane,
       admin: { address: admin.address, port: admin.port },
-      listeners: (status[0]?.listeners ?? []).map(({ address, port, tls }) => ({ address, port, tls })),
+      listeners: [...new Map(status.flatMap(({ listeners }) => listeners).map(({ address, port, tls }) => (
+        [`${address} ${port}`, { address, port, tls }])))].map(([, each]) => each),
       adminKeyFile: keys.file,
       upstream: upstream.type === 'memory' ? 'the embedded in-memory Redis (for demo and development)' : Object.keys(upstream.nodes ?? {})[0]!,
       workers,

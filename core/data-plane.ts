@@ -3,6 +3,7 @@ import type { ListenerSettings, Settings } from './settings.ts';
 import { portRange } from './settings.ts';
 import type { UpstreamValue } from './config/schemas/upstream.ts';
 import type { Config } from './config/source.ts';
+import { unixClient } from './endpoint.ts';
 import { Engine } from './engine.ts';
 import { inspect, type Answer, type Question } from './inspect.ts';
 import { limitsOf } from './settings-limits.ts';
@@ -44,6 +45,8 @@ export interface DataPlaneOptions {
 }
 
 /** Milliseconds that plugins get to let go when everything ends. */
+/** Of a Unix socket: Millrace's user and group. */
+const usualMode = '0660';
 const flushTime = 8000;
 
 interface Open {
@@ -111,7 +114,12 @@ export class DataPlane {
 
   /** Opens the listeners of the settings. Rejects with LISTEN_FAILED. */
   async listen(): Promise<void> {
-    for (const listener of this.#options.settings.listeners) await this.#listen(listener, 'settings');
+    const { worker, workers, settings: { listeners } } = this.#options;
+    const unix = listeners.filter((each) => each.unix !== undefined);
+    for (const listener of listeners) {
+      // A Unix socket cannot be shared as ports are: each is one worker's, in turn.
+      if (listener.unix === undefined || unix.indexOf(listener) % workers === worker) await this.#listen(listener, 'settings');
+    }
   }
 
   /** Builds and swaps; answers when listeners that routes ask for are open, too. Calls queue up. */
@@ -273,17 +281,22 @@ export class DataPlane {
   }
 
   #tcpListener(settings: ListenerSettings): PortListener {
-    const { engine } = this;
-    const { workers, registry } = this.#options;
+    const { engine, engine: { limits } } = this;
+    const { registry } = this.#options;
+    const unix = settings.unix === undefined ? null : { path: settings.unix, mode: settings.mode ?? usualMode };
+    const workers = unix === null ? this.#options.workers : 1;
+    // Clients of a Unix socket have no address by which one could be told from another.
+    const counted = settings.proxy_protocol === undefined ? Infinity : limits.clientsPerAddress;
     return new PortListener({
       address: settings.address,
       port: settings.port,
       handshakes: settings.tls === undefined ? null : (events) => this.#certificates.handshakes(settings, events),
+      unix,
       balancers: settings.proxy_protocol === undefined ? null : anyOf(settings.proxy_protocol.trusted),
       reusePort: workers > 1,
       engine,
-      clients: Math.ceil(engine.limits.clientsPerListener / workers),
-      perAddress: this.#perAddress,
+      clients: Math.ceil(limits.clientsPerListener / workers),
+      perAddress: unix === null ? this.#perAddress : new ClientCounter(counted),
       route: (from) => this.routes.router.match(from) ?? this.routes.fallback(settings.protocol),
       protocol: (name) => (name === 'tcp' ? tcp : registry.protocols.get(name)?.value),
     });
@@ -295,9 +308,11 @@ function nameOf({ kind, id }: Rejection): string {
 }
 
 function anyOf(networks: readonly string[]): (address: string) => boolean {
-  const parsed = networks.map(parseNetwork);
+  const parsed = networks.filter((each) => each !== unixClient).map(parseNetwork);
+  const unix = parsed.length < networks.length;
   return (address) => {
     const hex = hexOf(address);
+    if (address === unixClient) return unix;
     return parsed.some(({ family, bits, prefix }) => hex.length === (family === 4 ? 8 : 32) && prefixOf(hex, bits) === prefix);
   };
 }

@@ -3,6 +3,7 @@ import type { Engine } from './engine.ts';
 import { mismatchOf } from './router.ts';
 import type { Routes } from './reload.ts';
 import type { Origin } from './connection.ts';
+import { endpoint } from './endpoint.ts';
 import type { Session } from './session.ts';
 import { upstreamsNow, type UpstreamsAnswer } from './upstream-status.ts';
 import type { UpstreamSurroundings } from './upstream-surroundings.ts';
@@ -106,8 +107,8 @@ function infoOf(session: Session, worker: number, now: number): SessionInfo {
   const { origin, outbox } = session.connection;
   return {
     id: session.id, worker,
-    client: `${bracketed(origin.remoteAddress)}:${origin.remotePort}`,
-    server: `${bracketed(origin.localAddress)}:${origin.localPort}`,
+    client: endpoint(origin.remoteAddress, origin.remotePort),
+    server: endpoint(origin.localAddress, origin.localPort),
     sni: origin.sni, route: session.route.id, protocol: session.route.protocol, user: session.user,
     age: seconds(now - session.openedAt), idle: seconds(session.idleFor(now)),
     in_flight: session.inFlight, last_operation: session.lastOperation,
@@ -137,8 +138,4 @@ const mostOthers = 100;
 
 function seconds(milliseconds: number): number {
   return Math.round(milliseconds) / 1000;
-}
-
-function bracketed(address: string): string {
-  return address.includes(':') ? `[${address}]` : address;
 }

@@ -1,6 +1,7 @@
 // A port that clients connect to: accepts, counts, finds the route, runs its connect hooks, opens the door.
 import { createServer, type Server, type Socket } from 'node:net';
 import { Connection, type Origin } from './connection.ts';
+import { unixClient } from './endpoint.ts';
 import type { Engine } from './engine.ts';
 import { runConnectHooks } from './connect-hooks.ts';
 import { ProxyError, type ErrorCode } from './errors.ts';
@@ -10,10 +11,14 @@ import { readProxyHeader, type ProxyAddresses } from './proxy-header.ts';
 import type { Route } from './route.ts';
 import { listenFailure } from './taken-ports.ts';
 import type { Greeted, HandshakeEvents, Handshakes } from './tls/handshakes.ts';
+import { listenUnix, type UnixSettings } from './unix-listener.ts';
 
 export interface ListenerOptions {
+  /** `unix:/path` of a Unix socket, whose port is 0. */
   readonly address: string;
   readonly port: number;
+  /** Null: a port. */
+  readonly unix: UnixSettings | null;
   /** Null: no TLS. */
   readonly handshakes: ((events: HandshakeEvents) => Handshakes) | null;
   /** Whose PROXY header is believed, and must be there; null: nobody sends one. */
@@ -68,6 +73,8 @@ export class PortListener {
   /** Clients without a route in the second that began then. */
   #unrouted = 0;
   #unroutedSince = -Infinity;
+  /** Removes the file of a Unix socket. */
+  #unlink: (() => void) | null = null;
 
   constructor(options: ListenerOptions) {
     this.options = options;
@@ -75,7 +82,7 @@ export class PortListener {
     const behind = new WeakMap<Socket, ProxyAddresses>();
     const handshakes = options.handshakes?.({
       onSecure: (socket, raw, greeted) => this.#accepted(socket, greeted, behind.get(raw)),
-      onFailed: (code, raw) => options.engine.connectionEnded(code, '', plain(raw.remoteAddress ?? '')),
+      onFailed: (code, raw) => options.engine.connectionEnded(code, '', this.#from(raw)),
     });
     const begin = (socket: Socket, addresses?: ProxyAddresses): void => {
       if (handshakes === undefined) return this.#accepted(socket, null, addresses);
@@ -88,7 +95,7 @@ export class PortListener {
   /** A connection of a balancer, which says first whose it is. */
   #announced(socket: Socket, begin: (socket: Socket, addresses?: ProxyAddresses) => void): void {
     const { engine, balancers, clients } = this.options;
-    const from = plain(socket.remoteAddress ?? '');
+    const from = this.#from(socket);
     const refuse = (text: string): void => {
       socket.destroy();
       engine.connectionEnded('PROXY_HEADER', '', from);
@@ -103,24 +110,40 @@ export class PortListener {
       .finally(() => { this.#announcing--; });
   }
 
-  listen(): Promise<number> {
-    const { address, port, reusePort } = this.options;
+  async listen(): Promise<number> {
+    const { address, port, reusePort, unix } = this.options;
+    if (unix !== null) {
+      this.#unlink = await listenUnix(this.#server, unix);
+      this.#reportErrors();
+      return port;
+    }
     return new Promise((resolve, reject) => {
       const failed = (cause: Error): void => reject(listenFailure(address, port, cause));
       this.#server.once('error', failed);
       this.#server.listen({ host: address, port, backlog: 4096, reusePort }, () => {
         this.#server.off('error', failed);
-        // EMFILE and the like: the process goes on serving those it has.
-        this.#server.on('error', (cause) => this.options.engine.log.error({ code: 'LISTEN_FAILED', err: cause, port }, 'listener'));
+        this.#reportErrors();
         const at = this.#server.address();
         resolve(typeof at === 'object' && at !== null ? at.port : port);
       });
     });
   }
 
+  /** EMFILE and the like: the process goes on serving those it has. */
+  #reportErrors(): void {
+    const { engine, address, port } = this.options;
+    this.#server.on('error', (cause) => engine.log.error({ code: 'LISTEN_FAILED', err: cause, address, port }, 'listener'));
+  }
+
   /** Accepts nobody any more; open connections go on. */
   close(): void {
     this.#server.close();
+    this.#unlink?.();
+    this.#unlink = null;
+  }
+
+  #from(socket: Socket): string {
+    return this.options.unix === null ? plain(socket.remoteAddress ?? '') : unixClient;
   }
 
   readonly #gone = (connection: Connection): void => {
@@ -135,18 +158,18 @@ export class PortListener {
     raw.once('close', () => { this.#raw--; });
     if (this.#raw - this.#clients <= Math.min(clients, mostHandshakes)) return true;
     raw.destroy();
-    engine.connectionEnded('TOO_MANY_CONNECTIONS', '', plain(raw.remoteAddress ?? ''));
+    engine.connectionEnded('TOO_MANY_CONNECTIONS', '', this.#from(raw));
     return false;
   }
 
   #accepted(socket: Socket, greeted: Greeted | null, announced?: ProxyAddresses): void {
-    const { engine, perAddress } = this.options;
+    const { engine, perAddress, unix, address } = this.options;
     const origin: Origin = {
-      remoteAddress: plain(socket.remoteAddress ?? ''),
+      remoteAddress: this.#from(socket),
       remotePort: socket.remotePort ?? 0,
-      localAddress: plain(socket.localAddress ?? ''),
+      localAddress: unix === null ? plain(socket.localAddress ?? '') : address,
       localPort: socket.localPort ?? this.options.port,
-      ...(announced === undefined ? {} : announcedAs(announced, this.options.port)),
+      ...(announced === undefined ? {} : announcedAs(announced, this.options)),
       sni: greeted?.sni ?? null,
       tls: greeted !== null,
       ...(greeted === null || greeted.certificate === null ? {} : { certificate: greeted.certificate }),
@@ -182,7 +205,7 @@ export class PortListener {
   }
 
   /** A port scan must not fill a disk: a second has so many lines, and the next one says how many more there were. */
-  #notHit({ remoteAddress, localPort, sni }: Origin): void {
+  #notHit({ remoteAddress, localAddress, localPort, sni }: Origin): void {
     const { log, clock } = this.options.engine;
     const now = clock.now();
     if (now - this.#unroutedSince > 1000) {
@@ -192,7 +215,7 @@ export class PortListener {
       this.#unrouted = 0;
     }
     if (++this.#unrouted > mostUnroutedLines) return;
-    log.info({ code: 'NO_ROUTE', remote_addr: remoteAddress, server_port: localPort, sni }, 'not hit any route');
+    log.info({ code: 'NO_ROUTE', remote_addr: remoteAddress, server_addr: localAddress, server_port: localPort, sni }, 'not hit any route');
   }
 
   #open(connection: Connection, route: Route): void {
@@ -239,9 +262,11 @@ export class PortListener {
   }
 }
 
-/** Routes go by the port that is ours: what the balancer listened on says nothing here. */
-function announcedAs({ remoteAddress, remotePort, localAddress }: ProxyAddresses, port: number): Partial<Origin> {
-  return { remoteAddress: plain(remoteAddress), remotePort, localAddress: plain(localAddress), localPort: port };
+/** Routes go by the port or Unix socket that is ours: what the balancer listened on says nothing here. */
+function announcedAs(
+  { remoteAddress, remotePort, localAddress }: ProxyAddresses, { unix, address, port }: Pick<ListenerOptions, 'unix' | 'address' | 'port'>,
+): Partial<Origin> {
+  return { remoteAddress: plain(remoteAddress), remotePort, localAddress: unix === null ? plain(localAddress) : address, localPort: port };
 }
 
 /** IPv4 clients of an IPv6 socket are named as what they are. */

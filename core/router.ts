@@ -5,6 +5,7 @@
 // up what it would have to be called in each shape, from the most specific one on: the cost grows with the number of
 // shapes, not with that of routes.
 import type { Origin } from './connection.ts';
+import { unixClient } from './endpoint.ts';
 import { hexOf, parseNetwork, prefixOf, type Network } from './network.ts';
 import type { Route } from './route.ts';
 
@@ -26,7 +27,8 @@ interface Shape {
   readonly rank: readonly [number, number, number, number];
   readonly sni: NameShape | null;
   readonly remote: Pick<Network, 'family' | 'bits'> | null;
-  readonly local: Pick<Network, 'family' | 'bits'> | null;
+  /** Or a Unix socket of ours. */
+  readonly local: Pick<Network, 'family' | 'bits'> | 'unix' | null;
   readonly port: boolean;
 }
 
@@ -88,10 +90,13 @@ function keyIn({ sni, remote, local, port }: Shape, origin: Origin, remoteHex: s
     else return null;
   }
   if (remote !== null && remoteHex.length !== lengthOf(remote)) return null;
-  if (local !== null && localHex.length !== lengthOf(local)) return null;
-  return keyOf(
-    name, remote === null ? '' : prefixOf(remoteHex, remote.bits), local === null ? '' : prefixOf(localHex, local.bits),
-    port ? origin.localPort : 0);
+  if (local === 'unix' ? !isUnix(origin.localAddress) : local !== null && localHex.length !== lengthOf(local)) return null;
+  const place = local === 'unix' ? origin.localAddress : local === null ? '' : prefixOf(localHex, local.bits);
+  return keyOf(name, remote === null ? '' : prefixOf(remoteHex, remote.bits), place, port ? origin.localPort : 0);
+}
+
+function isUnix(address: string | undefined): boolean {
+  return address?.startsWith(unixClient) === true;
 }
 
 /** Why a route does not take a connection; null: it could. */
@@ -126,18 +131,21 @@ function ask(conf: MatchConf): Asked {
 
 function read(conf: MatchConf): Asked {
   const remote = conf.remote_addr === undefined ? null : parseNetwork(conf.remote_addr);
-  const local = conf.server_addr === undefined ? null : parseNetwork(conf.server_addr);
+  const { server_addr: address } = conf;
+  const unix = isUnix(address);
+  const local = address === undefined || unix ? null : parseNetwork(address);
   const name = conf.sni?.toLowerCase();
   const sni = name === undefined ? null : { tail: name.startsWith('*') ? name.length - 1 : null };
   const port = conf.server_port !== undefined;
   const shape: Shape = {
-    rank: [nameRank(sni), networkRank(remote), networkRank(local), port ? 1 : 0], sni, remote, local, port,
+    // A Unix socket is as exact as an address.
+    rank: [nameRank(sni), networkRank(remote), unix ? 128 : networkRank(local), port ? 1 : 0], sni, remote, local: unix ? 'unix' : local, port,
   };
   const shown = sni === null || sni.tail === null ? name ?? '' : name!.slice(1);
   return {
     shape,
-    shapeKey: [sni === null ? '' : sni.tail ?? 'exact', shapeOf(remote), shapeOf(local), port].join(' '),
-    key: keyOf(shown, remote?.prefix ?? '', local?.prefix ?? '', conf.server_port ?? 0),
+    shapeKey: [sni === null ? '' : sni.tail ?? 'exact', shapeOf(remote), unix ? 'unix' : shapeOf(local), port].join(' '),
+    key: keyOf(shown, remote?.prefix ?? '', unix ? address! : local?.prefix ?? '', conf.server_port ?? 0),
   };
 }
 

@@ -5,6 +5,7 @@ import { problem, type Problem } from './schema.ts';
 import type { LimitSettings, Settings } from './settings.ts';
 import { digestOf, entryDigest, wrongAdminKeys } from './settings-admin.ts';
 import { wrongCiphers } from './tls/pem.ts';
+import { isListenerPath, listenerPathExpected } from './unix-listener.ts';
 
 /** The first and last port that stream routes may open. */
 export function portRange(range: string): { readonly first: number; readonly last: number } {
@@ -15,15 +16,41 @@ export function portRange(range: string): { readonly first: number; readonly las
 // Keys that stand in the reference's public documentation.
 const wellKnownKeys = ['edd1c9f034335f136f87ad84b625c8f1', '4054f7cf07e344346cd3f287985e76a2'];
 
+/** Filled in where none stands. */
+const usualAddress = '127.0.0.1';
+
 /** What is wrong with settings of the right shape. */
 export function meaning(settings: Settings): Problem[] {
-  return [...wrongPorts(settings), ...wrongTls(settings), ...wrongAdmin(settings), ...wrongStandalone(settings), ...wrongAdminKeys(settings.admin), ...wrongLimits(settings.limits)];
+  return [...wrongUnix(settings), ...wrongPorts(settings), ...wrongTls(settings), ...wrongAdmin(settings), ...wrongStandalone(settings), ...wrongAdminKeys(settings.admin), ...wrongLimits(settings.limits)];
+}
+
+/** A listener has a port or a path. Before settings are taken, `address` and `port` are as the file has them. */
+function wrongUnix({ listeners }: Settings): Problem[] {
+  const taken = new Map<string, number>();
+  return listeners.flatMap((listener, index) => {
+    const { unix, port, mode, transport, address } = listener as Partial<typeof listener>;
+    const wrong = (name: string, expected: string, got: string): Problem[] => [problem(['listeners', index, name], expected, got)];
+    if (unix === undefined) {
+      if (mode !== undefined) return wrong('mode', 'none without unix', show(mode));
+      return port === undefined ? wrong('port', 'a port, or unix with a path', 'neither') : [];
+    }
+    if (!isListenerPath(unix)) return wrong('unix', listenerPathExpected, show(unix));
+    const other = taken.get(unix);
+    taken.set(unix, index);
+    return [
+      ...(other === undefined ? [] : wrong('unix', `a path that listeners[${other}] does not use`, show(unix))),
+      ...(port === undefined ? [] : wrong('port', 'none beside unix', String(port))),
+      ...(address === undefined || address === usualAddress ? [] : wrong('address', 'none beside unix', show(address))),
+      ...(transport === 'udp' ? wrong('transport', 'tcp with unix', 'udp') : []),
+    ];
+  });
 }
 
 function wrongPorts({ listeners, stream_ports: streamPorts, admin }: Settings): Problem[] {
   const problems: Problem[] = [];
   const taken = new Map([[`${admin.address} ${admin.port}`, 'admin']]);
-  for (const [index, { address, port, transport }] of listeners.entries()) {
+  for (const [index, { address, port, transport, unix }] of listeners.entries()) {
+    if (unix !== undefined || (port as number | undefined) === undefined) continue;
     const name = transport === 'udp' ? `udp ${address} ${port}` : `${address} ${port}`;
     const other = taken.get(name);
     if (other !== undefined) {

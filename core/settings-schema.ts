@@ -120,7 +120,12 @@ export const settingsSchema: JsonSchema = object({
         type: 'string', format: 'ip', default: '127.0.0.1',
         description: 'Local address; 0.0.0.0 or :: for all.',
       },
-      port: { ...port, description: 'Port.' },
+      port: { ...port, description: 'Port; or `unix`.' },
+      unix: { ...path, description: 'Unix socket instead of address and port: absolute path of its file.' },
+      mode: {
+        type: 'string', pattern: '^0?[0-7]{3}$', 'x-expected': 'octal digits in quotes, such as "0660"',
+        description: 'Rights of that file; default `0660`: who is not Millrace\'s user or in its group cannot connect.',
+      },
       protocol: {
         type: 'string', minLength: 1, maxLength: 128,
         description: 'Protocol of the default route, used where no stream route matches.',
@@ -134,13 +139,14 @@ export const settingsSchema: JsonSchema = object({
         description: 'Balancers stand in front, which say with a PROXY header (version 1 or 2) who the client is.',
         properties: {
           trusted: {
-            type: 'array', minItems: 1, maxItems: 256, items: { type: 'string', format: 'cidr' },
-            description: 'Their addresses or networks (CIDR). They must send the header; connections from elsewhere are closed.',
+            type: 'array', minItems: 1, maxItems: 256,
+            items: { 'x-expected': 'IP address, CIDR or unix:', anyOf: [{ type: 'string', format: 'cidr' }, { const: 'unix:' }] },
+            description: 'Their addresses or networks (CIDR); `unix:` for whoever connects to a Unix socket. They must send the header; connections from elsewhere are closed.',
           },
         },
       },
       tls,
-    }, 'One listener.', { required: ['port'] }),
+    }, 'One listener.'),
   },
   stream_ports: section({
     open: {

@@ -17,8 +17,11 @@ export { settingsSchema } from './settings-schema.ts';
 export interface CertificateSettings { readonly sni?: string; readonly cert: string; readonly key: string }
 
 export interface ListenerSettings {
+  /** `unix:/path` of a Unix socket, whose port is 0. */
   readonly address: string;
   readonly port: number;
+  readonly unix?: string;
+  readonly mode?: string;
   readonly protocol?: string;
   readonly transport?: 'tcp' | 'udp';
   readonly proxy_protocol?: { readonly trusted: readonly string[] };
@@ -161,8 +164,11 @@ function withAbsolutePaths(settings: Settings, folder: string): Settings {
   const full = (path: string): string => resolve(folder, path);
   return {
     ...settings,
-    listeners: settings.listeners.map(
-      ({ tls, ...rest }) => (tls === undefined ? rest : { ...rest, tls: fullTls(tls, full) })),
+    listeners: settings.listeners.map(({ tls, unix, ...rest }) => ({
+      ...rest,
+      ...(unix === undefined ? {} : { unix, address: `unix:${unix}`, port: 0 }),
+      ...(tls === undefined ? {} : { tls: fullTls(tls, full) }),
+    })),
     admin: adminWithFullPaths(settings.admin, full),
     store: {
       ...settings.store, path: full(settings.store.path),

@@ -1,4 +1,5 @@
 // Requests as they are answered, for somebody who watches. Nobody watching costs one question per request.
+import { endpoint } from './endpoint.ts';
 import type { Engine } from './engine.ts';
 import { ProxyError } from './errors.ts';
 import { compileExpression } from './expression.ts';
@@ -137,7 +138,7 @@ function recordOf(request: Request, worker: number): TailRecord {
   const { session, outcome, startedAt, endedAt } = request;
   return {
     time: new Date().toISOString(), worker, session: session.id,
-    client: `${session.remoteAddress}:${session.remotePort}`, route: session.route.id,
+    client: endpoint(session.remoteAddress, session.remotePort), route: session.route.id,
     command: request.name, keys: readKeys(request, 256), line: (request.variable('redis_cmd_line') ?? '').slice(0, longestLine),
     outcome: outcome === null ? 'unfinished' : outcome instanceof ProxyError ? outcome.code.toLowerCase() : outcome.isError ? 'error' : 'ok',
     took: Math.round((endedAt - startedAt) * 1000) / 1000, upstream: request.upstreamAddress,

@@ -5,8 +5,9 @@ import { ProxyError } from './errors.ts';
 import type { ListenerSettings } from './settings.ts';
 
 /** Rejects with LISTEN_FAILED if somebody listens on one of the ports. */
-export async function refuseTakenPorts(listeners: readonly Pick<ListenerSettings, 'address' | 'port'>[]): Promise<void> {
-  for (const { address, port } of listeners) await tryPort(address, port);
+export async function refuseTakenPorts(listeners: readonly Pick<ListenerSettings, 'address' | 'port' | 'unix'>[]): Promise<void> {
+  // Who opens a Unix socket looks there himself.
+  for (const { address, port, unix } of listeners) if (unix === undefined) await tryPort(address, port);
 }
 
 function tryPort(host: string, port: number): Promise<void> {

@@ -134,5 +134,5 @@ class Place {
 }
 
 function bracketed(address: string): string {
-  return address.includes(':') ? `[${address}]` : address;
+  return address.includes(':') && !address.startsWith('unix:') ? `[${address}]` : address;
 }

@@ -1,6 +1,7 @@
 // What `millrace start` prints: what listens where, where the key is, and commands that work as they stand.
 import { relative } from 'node:path';
 import type { Address, App } from '../app.ts';
+import { endpoint } from '../endpoint.ts';
 import type { Settings } from '../settings.ts';
 import { version } from '../version.ts';
 
@@ -21,21 +22,21 @@ export function banner(app: Shown, settings: Listeners, environment: Environment
 
 /** A listener with a protocol has the default route; to the others only stream routes lead. */
 function clients({ listeners, upstream }: Shown, settings: Listeners): string[] {
-  const defaults = new Set(settings.listeners.filter((each) => each.protocol !== undefined).map((each) => each.port));
+  const defaults = new Set(settings.listeners.filter((each) => each.protocol !== undefined).map(text));
   const some = (chosen: Shown['listeners']): string => {
     const all = chosen.map((each) => `${each.tls ? 'tls ' : ''}${text(each)}`);
     // A long list would push the rest off the screen.
     return (all.length > 4 ? [...all.slice(0, 4), `… ${all.length} in all`] : all).join(', ');
   };
-  const own = some(listeners.filter(({ port }) => defaults.has(port)));
-  const routed = some(listeners.filter(({ port }) => !defaults.has(port)));
+  const own = some(listeners.filter((each) => defaults.has(text(each))));
+  const routed = some(listeners.filter((each) => !defaults.has(text(each))));
   const lines = [...(own === '' ? [] : [`${own} -> ${upstream}`]), ...(routed === '' ? [] : [`${routed} by stream routes`])];
   return (lines.length === 0 ? ['none'] : lines).map((line) => `  clients    ${line}`);
 }
 
 // The port is open already, so this works whatever else uses ports here.
 function tryThis(app: Shown, settings: Listeners, admin: string, key: string): string[] {
-  const redis = settings.listeners.find((each) => each.protocol === 'redis' && each.tls === undefined);
+  const redis = settings.listeners.find((each) => each.protocol === 'redis' && each.tls === undefined && each.unix === undefined);
   const curl = `curl -H "X-API-KEY: ${key}"`;
   if (redis === undefined) return ['Try:', `  ${curl} ${admin}/apisix/admin/stream_routes`];
   const route = {
@@ -73,5 +74,5 @@ function reachable({ address, port }: Address): string {
 }
 
 function text({ address, port }: Address): string {
-  return `${address.includes(':') ? `[${address}]` : address}:${port}`;
+  return endpoint(address, port);
 }

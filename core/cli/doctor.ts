@@ -6,6 +6,7 @@ import { availableParallelism, totalmem } from 'node:os';
 import { dirname } from 'node:path';
 import type { UpstreamValue } from '../config/schemas/upstream.ts';
 import { parseNodes } from '../upstream/nodes.ts';
+import { refuseTaken } from '../unix-listener.ts';
 import { loadSettings, type Settings } from '../settings.ts';
 import { resourceFiles } from './check-resources.ts';
 import { exitCodes, type ExitCode } from './exit-codes.ts';
@@ -58,13 +59,27 @@ function openFiles(): number | null {
 }
 
 async function ports({ listeners, admin }: Settings): Promise<Finding[]> {
-  const wanted = [...listeners.map(({ address, port }) => ({ what: 'listener', address, port })), { what: 'admin', address: admin.address, port: admin.port }];
-  return Promise.all(wanted.map(async ({ what, address, port }) => {
+  const sockets = listeners.flatMap(({ unix }) => (unix === undefined ? [] : [socketFile(unix)]));
+  const wanted = [
+    ...listeners.filter(({ unix }) => unix === undefined).map(({ address, port }) => ({ what: 'listener', address, port })),
+    { what: 'admin', address: admin.address, port: admin.port },
+  ];
+  return Promise.all([...sockets, ...wanted.map(async ({ what, address, port }) => {
     const why = await bindable(address, port);
     const place = `${what} ${address}:${port}`;
     if (why === null) return ok(`${place} is free`);
     return why === 'EADDRINUSE' ? warn(`${place} is in use: by a Millrace that runs, or by something else`) : bad(`${place} cannot be listened on: ${why}`);
-  }));
+  })]);
+}
+
+async function socketFile(path: string): Promise<Finding> {
+  try {
+    await refuseTaken(path);
+  } catch (error) {
+    return warn((error as Error).message);
+  }
+  const folder = dirname(path);
+  return allowed(folder, constants.W_OK) ? ok(`listener unix:${path} is free`) : bad(`listener unix:${path}: ${folder} is not writable`);
 }
 
 function bindable(address: string, port: number): Promise<string | null> {

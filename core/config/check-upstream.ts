@@ -100,9 +100,14 @@ const hostName = /^(?=.{1,253}$)[a-z0-9_][a-z0-9_-]{0,62}(\.[a-z0-9_][a-z0-9_-]{
 /** Linux' sun_path is 108 bytes with the zero at its end. */
 const socketPath = /^unix:\/\P{Cc}{0,106}$/u;
 
+/** `unix:` and an absolute path of at most 107 bytes. */
+export function isSocketAddress(host: string): boolean {
+  return socketPath.test(host) && Buffer.byteLength(host) <= 112;
+}
+
 function wrongHost(at: At, host: string): Problem[] {
   if (host.startsWith('unix:')) {
-    if (socketPath.test(host) && Buffer.byteLength(host) <= 112) return [];
+    if (isSocketAddress(host)) return [];
     return [problem(at, 'unix: and an absolute path of at most 107 bytes', show(host))];
   }
   if (host.startsWith('[') && host.endsWith(']') && isIPv6(host.slice(1, -1))) return [];

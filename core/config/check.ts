@@ -6,7 +6,7 @@ import {
 import { cut, nearest, show } from '../problem.ts';
 import { parseSecretReference, secretPlaces, valueAt } from '../secret-reference.ts';
 import { wrongSsl } from './check-ssl.ts';
-import { wrongUpstream, type UpstreamNames } from './check-upstream.ts';
+import { isSocketAddress, wrongUpstream, type UpstreamNames } from './check-upstream.ts';
 import { referencesIn, type User } from './graph.ts';
 import { kindNames, kinds, type Kind, type Value } from './resource.ts';
 import type { Config } from './source.ts';
@@ -142,7 +142,7 @@ const idShapes = Object.fromEntries(
 
 const rules: Record<Kind, (id: string, value: Value, references: References) => Problem[]> = {
   stream_routes: (id, route, references) => [
-    ...['remote_addr', 'server_addr'].flatMap((name) => wrongAddress(name, route[name])),
+    ...['remote_addr', 'server_addr'].flatMap((name) => wrongAddress(name, route[name])), ...wrongSocketPort(route),
     ...sourceOfNodes(route, references),
     ...wrongPlugins('stream_routes', id, route, references),
     ...wrongProtocol(id, route, references),
@@ -181,16 +181,30 @@ const rules: Record<Kind, (id: string, value: Value, references: References) => 
 };
 
 function wrongAddress(name: string, value: unknown): Problem[] {
-  if (value === undefined || isAddressOrCidr(idText(value))) return [];
+  if (value === undefined || isAddressOrCidr(idText(value)) || (name === 'server_addr' && isSocketAddress(idText(value)))) return [];
   const expected = 'IPv4 or IPv6 address or CIDR';
   const text = `invalid ${name}: ${show(value).slice(1, -1)}, expected ${expected}`;
   return [problem([name], expected, show(value), text)];
+}
+
+/** Neither has whoever comes by a Unix socket. */
+function wrongSocketPort(route: Value): Problem[] {
+  const { server_addr: address, server_port: port } = route;
+  if (typeof port !== 'number' || typeof address !== 'string' || !isSocketAddress(address)) return [];
+  return [problem(['server_port'], 'none beside a server_addr that is a Unix socket', String(port))];
 }
 
 function sourceOfNodes(route: Value, references: References): Problem[] {
   if (route['upstream'] !== undefined) return wrongUpstream(['upstream'], objectOf(route['upstream']), references.upstreamNames?.());
   if (route['upstream_id'] !== undefined || route['service_id'] !== undefined) return [];
   return [problem(['upstream'], 'upstream, upstream_id or service_id', 'none of them')];
+/** Neither has whoever comes by a Unix socket. */
+function wrongSocketPort(route: Value): Problem[] {
+  const { server_addr: address, server_port: port } = route;
+  if (typeof port !== 'number' || typeof address !== 'string' || !isSocketAddress(address)) return [];
+  return [problem(['server_port'], 'none beside a server_addr that is a Unix socket', String(port))];
+}
+
 }
 
 function wrongProtocol(id: string, route: Value, references: References): Problem[] {

@@ -1,4 +1,5 @@
 // Commands about the client itself, answered here: on a shared link they would be about everybody.
+import { endpoint, unixClient } from '../../core/endpoint.ts';
 import { ProxyError } from '../../core/errors.ts';
 import type { Session } from '../../core/session.ts';
 import { isWord } from './commands/arguments.ts';
@@ -127,11 +128,12 @@ function wantedIds(request: RedisRequest): ReadonlySet<number> | null | RedisRep
 
 function describe(session: RedisSession): string {
   const now = session.engine.clock.now();
+  const { remoteAddress: remote } = session;
   const { link, inTransaction, watching } = session.own;
   const flags = `${link?.monitoring === true ? 'O' : ''}${link !== null && link.subscriptions > 0 ? 'P' : ''}`
     + `${inTransaction ? 'x' : ''}${session.noEvict ? 'e' : ''}${session.noTouch ? 'T' : ''}`;
   const fields: readonly (readonly [string, string | number])[] = [
-    ['id', session.id], ['addr', address(session.remoteAddress, session.remotePort)],
+    ['id', session.id], ['addr', address(remote === unixClient ? session.localAddress : remote, session.remotePort)],
     ['laddr', address(session.localAddress, session.localPort)], ['fd', -1], ['name', session.clientName],
     ['age', Math.floor((now - session.openedAt) / 1000)], ['idle', Math.floor(session.idleFor(now) / 1000)],
     ['flags', flags === '' ? 'N' : flags], ['db', session.database], ['sub', link?.channels ?? 0],
@@ -144,8 +146,9 @@ function describe(session: RedisSession): string {
   return fields.map(([name, value]) => `${name}=${value}`).join(' ');
 }
 
+// As a server names it: both ends of a Unix socket by its path and port 0.
 function address(host: string, port: number): string {
-  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+  return host.startsWith(unixClient) ? `${host.slice(unixClient.length)}:${port}` : endpoint(host, port);
 }
 
 /** SELECT, AUTH, HELLO and RESET. Nothing of the client is under way while it runs. */

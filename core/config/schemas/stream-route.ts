@@ -77,7 +77,8 @@ export const streamRouteSchema: JsonSchema = {
     id: idSchema, name: nameSchema, desc: descSchema, labels: labelsSchema, ...timesSchema,
     remote_addr: { ...address, description: 'Clients that the route is for: address or CIDR.' },
     server_addr: {
-      ...address, description: 'Addresses of ours that the client connected to: address or CIDR.',
+      ...address, maxLength: 112, 'x-expected': 'IPv4 or IPv6 address, CIDR or unix:/path',
+      description: 'Addresses of ours that the client connected to: address, CIDR, or `unix:/path` of a listener.',
     },
     server_port: {
       type: 'integer', minimum: 1, maximum: 65535, description: 'Port of ours that the client connected to.',
