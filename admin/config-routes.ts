@@ -3,6 +3,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { stringify } from 'yaml';
 import { idText } from '../core/config/check.ts';
 import type { References } from '../core/config/check.ts';
+import { joinLists, onlyListed } from '../core/config/plugin-list.ts';
 import { isKind, kindNames, type Value } from '../core/config/resource.ts';
 import type { Config } from '../core/config/source.ts';
 import type { Standalone } from '../core/config/standalone.ts';
@@ -16,7 +17,7 @@ import type { Registry } from './registry.ts';
 import { keyOf, resourceRows, type ResourceRow } from './resources.ts';
 import { withoutSecrets } from './secrets.ts';
 import { addDigest } from './standalone-routes.ts';
-import { listProblems, wholeBody } from './whole-body.ts';
+import { listProblems, listUnlisted, wholeBody } from './whole-body.ts';
 import type { Change, Writer } from './writer.ts';
 
 export interface ConfigRoutesOptions {
@@ -56,7 +57,8 @@ export function addConfigRoutes(server: FastifyInstance, prefix: string, options
     const { value, reading } = wholeBody(request, references);
     // References that lead nowhere are warnings to a file, because the other half may come; here all is said.
     const missing = reading.warnings.filter(({ at }) => typeof at[1] === 'number');
-    const errors = listProblems([...reading.problems, ...missing], value);
+    const { rejections: unlisted } = onlyListed(reading.config, reading.config.plugins);
+    const errors = [...listProblems([...reading.problems, ...missing], value), ...listUnlisted(unlisted)];
     if (errors.length > 0) throw new Refusal(400, { error_msg: 'Configuration validation failed', errors });
     return {};
   });
@@ -89,7 +91,10 @@ function whole(config: Config, registry: Registry, standalone: Standalone | null
       ...(index === undefined ? {} : { modifiedIndex: index }),
     };
   })]);
-  return { ...Object.fromEntries(lists), ...standalone?.versions };
+  const plugins = joinLists([config.plugins, standalone?.plugins]);
+  return {
+    ...Object.fromEntries(lists), ...(plugins === undefined ? {} : { plugins: [...plugins].map((name) => ({ name })) }), ...standalone?.versions,
+  };
 }
 
 /** `{ kind: { id: value, other: null } }`: null deletes. */

@@ -41,7 +41,7 @@ export type { PluginEntry, ProtocolEntry, Registry } from './registry.ts';
 
 export interface AdminOptions {
   /** Port 0: any free one. */
-  readonly settings: Pick<Settings['admin'], 'address' | 'port' | 'body_limit_bytes' | 'allow' | 'tls'>;
+  readonly settings: Pick<Settings['admin'], 'address' | 'port' | 'body_limit_bytes' | 'allow' | 'tls'> & { readonly api?: boolean };
   readonly keys: AdminKeys;
   readonly store: Store;
   /** Store and file together, as the data plane gets it. */
@@ -81,7 +81,7 @@ const usualHeaders = {
 
 /** Rejects with LISTEN_FAILED. */
 export async function createAdmin(options: AdminOptions): Promise<AdminServer> {
-  const { address, port, body_limit_bytes: bodyLimit, allow, tls } = options.settings;
+  const { address, port, api = true, body_limit_bytes: bodyLimit, allow, tls } = options.settings;
   const certificate = tls === undefined ? null : new AdminCertificate(tls, options.log);
   const guard = new Guard(options.keys, accessOf, {
     ...(allow === undefined ? {} : { allow }), warn: (text) => options.log.warn({ code: 'ADMIN_DENIED' }, text),
@@ -119,7 +119,7 @@ export async function createAdmin(options: AdminOptions): Promise<AdminServer> {
   addHealthRoutes(server, options);
   // The document speaks of the reference's paths; the shorter ones are the same.
   const openApi = openApiOf(routes, prefixes[0]!, options.registry);
-  for (const prefix of prefixes) {
+  for (const prefix of api ? prefixes : []) {
     addSchemaRoutes(server, prefix, options.registry, options.plane, options.reloadModules ?? (() => Promise.resolve()));
     server.get(`${prefix}/openapi.json`, openApi);
     addAuditRoutes(server, prefix, audit);
@@ -134,7 +134,7 @@ export async function createAdmin(options: AdminOptions): Promise<AdminServer> {
       addResourceRoutes(server, prefix, row, { config: options.config, registry: options.registry, writer, sessions, audit, permissions });
     }
   }
-  const endTails = addTailRoutes(server, prefixes, options.plane);
+  const endTails = addTailRoutes(server, api ? prefixes : [], options.plane);
   server.server.maxConnections = 1000;
   certificate?.keepOn(server.server as unknown as HttpsServer);
   try {

@@ -1,7 +1,7 @@
 // API-driven standalone: the whole configuration comes in one request and is in force as one step.
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { References } from '../core/config/check.ts';
-import type { Standalone } from '../core/config/standalone.ts';
+import type { Standalone, WholePlan } from '../core/config/standalone.ts';
 import type { Config } from '../core/config/source.ts';
 import type { Logger } from '../core/log.ts';
 import type { Audit } from './audit.ts';
@@ -11,8 +11,8 @@ import { Refusal, refusalOf, refuse } from './refusal.ts';
 import type { Registry } from './registry.ts';
 import { resourceRows } from './resources.ts';
 import { withoutSecrets } from './secrets.ts';
-import { listProblems, wholeBody } from './whole-body.ts';
-import type { Change, Writer } from './writer.ts';
+import { listProblems, listUnlisted, wholeBody } from './whole-body.ts';
+import type { Change, Result, Writer } from './writer.ts';
 
 export interface StandaloneRoutesOptions {
   /** Null: this Millrace is not standalone. */
@@ -76,17 +76,30 @@ async function replaceInTurn(
   const plan = standalone.plan({
     body, reading, config: store.config, shown: (kind, id, value) => withoutSecrets(kind, id, value, registry),
   });
+  const unlisted = standalone.unlisted(plan, store.config);
+  if (unlisted.length > 0) throw new Refusal(400, { error_msg: unlisted[0]!.text, errors: listUnlisted(unlisted) });
   const changes = plan.changes.map(({ kind, id, value }): Change => ({
     row: resourceRows.find((row) => row.kind === kind)!, id, make: () => value ?? undefined,
   }));
   const how = { ...wholeOptions(request, audit), whole: true };
-  const result = await writer.write(changes, how);
-  if (how.dryRun === true) return reply.send(await showDryRun(result, { registry, sessions }));
+  if (how.dryRun === true) return reply.send(await showDryRun(await writer.write(changes, how), { registry, sessions }));
+  const result = await writeListed(standalone, plan, () => writer.write(changes, how));
   standalone.take(plan, { digest, time: Math.floor(Date.now() / 1000) });
   for (const { message } of reading.warnings.filter(({ at }) => typeof at[1] !== 'number')) log.warn({ code: 'CONFIG_INVALID' }, message);
   log.info({ code: 'CONFIG_RELOADED', revision: result.revision, changes: changes.length }, 'a whole configuration was taken');
   addDigest(reply, standalone);
   return reply.code(202).send();
+}
+
+/** A plugin that the whole lists may run before the whole is in force, not after one that was refused. */
+async function writeListed(standalone: Standalone, plan: WholePlan, write: () => Promise<Result>): Promise<Result> {
+  const undo = standalone.begin(plan);
+  try {
+    return await write();
+  } catch (error) {
+    undo();
+    throw error;
+  }
 }
 
 function digestOf({ headers }: FastifyRequest): string {

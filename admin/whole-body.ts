@@ -49,6 +49,11 @@ export function listProblems(problems: readonly Problem[], body: Value): ListedP
   });
 }
 
+/** Resources that run plugins which the body does not list. */
+export function listUnlisted(unlisted: readonly { readonly kind: Kind; readonly id: string; readonly text: string }[]): ListedProblem[] {
+  return unlisted.map(({ kind, id, text }) => ({ resource_type: kind, resource_id: id, path: kind, error: text }));
+}
+
 function idOf(kind: Kind, item: unknown): string {
   if (typeof item !== 'object' || item === null) return '';
   const { id, username } = item as Value;

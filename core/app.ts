@@ -4,12 +4,14 @@ import { container as rootContainer, instanceCachingFactory, type DependencyCont
 import { readFileSync } from 'node:fs';
 import { randomBytes } from 'node:crypto';
 import { availableParallelism } from 'node:os';
+import { isUnset } from './config/document.ts';
 import { effectiveRoute } from './config/effective.ts';
 import { Expiry } from './config/expiry.ts';
 import type { ConfigEvent } from './config/file.ts';
 import { openResources, type ResourceFiles } from './config/files.ts';
 import { MemoryStore } from './config/memory-store.ts';
 import { MergedConfig } from './config/merged.ts';
+import { joinLists, onlyListed, type PluginList } from './config/plugin-list.ts';
 import type { StreamRouteValue } from './config/schemas/stream-route.ts';
 import type { UpstreamValue } from './config/schemas/upstream.ts';
 import { emptyConfig, type Config, type ConfigSource, type Store } from './config/source.ts';
@@ -118,6 +120,9 @@ export async function startApp(options: AppOptions): Promise<App> {
     const file = settings.resources === undefined ? null
       : await openResources(settings.resources, { references, environment, report });
     if (file !== null) closers.push(() => file.close());
+    // The environment is that of the start: waiting would not help.
+    const unset = file?.problems.filter(isUnset).map(({ located }) => located) ?? [];
+    if (unset.length > 0) throw new ProxyError('CONFIG_INVALID', unset.slice(0, 10).join('; '));
     const config = merged = new MergedConfig(store, file ?? nothing, report);
     closers.push(() => config.close());
 
@@ -131,7 +136,7 @@ export async function startApp(options: AppOptions): Promise<App> {
     const embedded = new EmbeddedServers(registry);
     closers.push(() => embedded.close());
     const secrets = new Secrets({ managers: () => registry.secretManagers, environment, references });
-    const applied = new Applied(plane, embedded, secrets, log, upstream, settings);
+    const applied = new Applied({ plane, embedded, secrets, log, upstream, settings, listed: () => standalone?.plugins });
     await applied.apply(config.config);
     await plane.listen();
     certificates.watch();
@@ -151,7 +156,7 @@ export async function startApp(options: AppOptions): Promise<App> {
       keys,
       store,
       config,
-      references,
+      references: referencesOf(registry, () => config.config, (name) => config.config.plugins?.has(name) ?? true),
       plane: {
         apply: (next) => applied.apply(next),
         inspect: (question) => plane.inspect(question),
@@ -295,26 +300,27 @@ class EmbeddedServers {
   }
 }
 
+interface AppliedOptions {
+  readonly plane: RunningPlane;
+  readonly embedded: EmbeddedServers;
+  readonly secrets: Secrets;
+  readonly log: Logger;
+  readonly upstream: UpstreamValue;
+  readonly settings: Settings;
+  /** Of what comes by the API. */
+  readonly listed: () => PluginList | undefined;
+}
+
 /** Applies configurations one after the other; the same one only once. */
 class Applied {
-  readonly #plane: RunningPlane;
-  readonly #embedded: EmbeddedServers;
-  readonly #secrets: Secrets;
-  readonly #log: Logger;
-  readonly #upstream: UpstreamValue;
-  readonly #settings: Settings;
+  readonly #options: AppliedOptions;
   #last: Config | null = null;
+  /** The last one without what the list of plugins forbids. */
+  #allowed: Config | null = null;
   #result: Promise<readonly Rejection[]> = Promise.resolve([]);
 
-  constructor(
-    plane: RunningPlane, embedded: EmbeddedServers, secrets: Secrets, log: Logger, upstream: UpstreamValue, settings: Settings,
-  ) {
-    this.#plane = plane;
-    this.#embedded = embedded;
-    this.#secrets = secrets;
-    this.#log = log;
-    this.#upstream = upstream;
-    this.#settings = settings;
+  constructor(options: AppliedOptions) {
+    this.#options = options;
   }
 
   /** Of the last configuration. */
@@ -336,19 +342,23 @@ class Applied {
     return config === null ? this.#result : this.apply(config);
   }
 
-  async #run(unresolved: Config): Promise<readonly Rejection[]> {
-    const { config, rejections: notFound } = await this.#secrets.resolve(unresolved);
-    for (const protocol of this.#embeddedIn(config)) await this.#embedded.start(protocol);
-    this.#plane.setEmbedded(this.#embedded.addresses);
-    const rejections = [...notFound, ...await this.#plane.apply(config)];
-    for (const { kind, id, code, text } of rejections) this.#log.error({ code, kind, id }, text);
+  async #run(written: Config): Promise<readonly Rejection[]> {
+    const { plane, embedded, secrets, log, listed } = this.#options;
+    const { config: allowed, rejections: unlisted } = onlyListed(written, joinLists([written.plugins, listed()]), this.#allowed);
+    this.#allowed = allowed;
+    const { config, rejections: notFound } = await secrets.resolve(allowed);
+    for (const protocol of this.#embeddedIn(config)) await embedded.start(protocol);
+    plane.setEmbedded(embedded.addresses);
+    const rejections = [...unlisted, ...notFound, ...await plane.apply(config)];
+    for (const { kind, id, code, text } of rejections) log.error({ code, kind, id }, text);
     return rejections;
   }
 
   #embeddedIn(config: Config): ReadonlySet<string> {
     const wanted = new Set<string>();
-    if (this.#upstream.type === 'memory') {
-      for (const { protocol } of this.#settings.listeners) if (protocol !== undefined) wanted.add(protocol);
+    const { upstream, settings } = this.#options;
+    if (upstream.type === 'memory') {
+      for (const { protocol } of settings.listeners) if (protocol !== undefined) wanted.add(protocol);
     }
     for (const { value } of config.resources.stream_routes.values()) {
       const { protocol } = value as StreamRouteValue;

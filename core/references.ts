@@ -1,22 +1,29 @@
 // What the checks of resources ask, answered from the registry and from the configuration as it is.
 import { resourcesIn, type References } from './config/check.ts';
 import { kindNames, type Kind, type Value } from './config/resource.ts';
+import { isLeftOut, unlistedText } from './config/plugin-list.ts';
 import type { PluginConfs } from './config/schemas/plugins.ts';
 import type { Config } from './config/source.ts';
+import { problem } from './problem.ts';
 import type { Registry } from './registry.ts';
 
-/** Without `config`, references between resources are not checked. */
-export function referencesOf(registry: Registry, config?: () => Config): References {
+/**
+ * Without `config`, references between resources are not checked. `listed`: whether a plugin that is loaded may run.
+ */
+export function referencesOf(registry: Registry, config?: () => Config, listed: (name: string) => boolean = () => true): References {
   return {
-    checkPlugin: (name, conf, place) =>
-      registry.checkPlugin(name, conf, () => (config === undefined ? [] : othersOf(name, place, config()))),
+    checkPlugin: (name, conf, place) => {
+      const problems = registry.checkPlugin(name, conf, () => (config === undefined ? [] : othersOf(name, place, config())));
+      if (problems === undefined || listed(name) || isLeftOut(conf)) return problems;
+      return [problem([], 'a plugin of the list', name, unlistedText(name)), ...problems];
+    },
     checkMetadata: (name, conf) => registry.checkMetadata(name, conf),
     checkProtocol: (name, conf) => registry.checkProtocol(name, conf),
     upstreamNames: () => ({ checks: registry.checkTypes, discoveries: registry.discoveryTypes }),
     checkExpression: (expression) => registry.checkExpression(expression),
     names: (what) => [...registry.named(what).keys()],
     refers: (plugin, conf) => refers(registry, plugin, conf),
-    within: (other) => referencesOf(registry, () => other),
+    within: (other) => referencesOf(registry, () => other, listed),
     ...(config === undefined ? {} : resourcesIn(config)),
   };
 }

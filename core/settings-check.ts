@@ -80,8 +80,12 @@ function wrongTls({ listeners }: Settings): Problem[] {
 }
 
 function wrongStandalone({ admin, store }: Settings): Problem[] {
-  if (!admin.standalone || store.etcd === undefined) return [];
-  return [problem(['admin', 'standalone'], 'false beside store.etcd, which keeps what standalone forgets', 'true')];
+  if (!admin.standalone) return [];
+  const wrong = (expected: string): Problem => problem(['admin', 'standalone'], expected, 'true');
+  return [
+    ...(store.etcd === undefined ? [] : [wrong('false beside store.etcd, which keeps what standalone forgets')]),
+    ...(admin.api ? [] : [wrong('false beside admin.api: false, which lets nothing come')]),
+  ];
 }
 
 function wrongAdmin({ admin }: Settings): Problem[] {

@@ -191,6 +191,10 @@ export const settingsSchema: JsonSchema = object({
       type: 'array', minItems: 1, maxItems: 1000, items: { type: 'string', format: 'cidr' },
       description: 'Addresses and networks (CIDR) that may ask anything at all, health and metrics too. Default: all.',
     },
+    api: {
+      type: 'boolean', default: true,
+      description: '`false`: the port has health and metrics only, and resources come from files or from a store that others write.',
+    },
     standalone: {
       type: 'boolean', default: false,
       description: 'Resources live in memory only and come as a whole: `PUT /apisix/admin/configs`.',

@@ -67,7 +67,7 @@ export interface Settings {
     readonly key?: string; readonly key_file: string; readonly keys: readonly AdminKeyEntry[];
     readonly allow?: readonly string[];
     readonly tls?: { readonly cert: string; readonly key: string; readonly client_ca?: string };
-    readonly standalone: boolean; readonly body_limit_bytes: number;
+    readonly api: boolean; readonly standalone: boolean; readonly body_limit_bytes: number;
   };
   readonly store: { readonly path: string; readonly key_file?: string; readonly max_bytes: number; readonly etcd?: EtcdSettings };
   readonly dns: {

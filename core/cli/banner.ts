@@ -6,17 +6,18 @@ import type { Settings } from '../settings.ts';
 import { version } from '../version.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
-type Listeners = Pick<Settings, 'listeners'> & { readonly admin?: Pick<Settings['admin'], 'tls'> };
+type Listeners = Pick<Settings, 'listeners'> & { readonly admin?: Pick<Settings['admin'], 'tls'> & { readonly api?: boolean } };
 type Shown = Pick<App, 'admin' | 'listeners' | 'adminKeyFile' | 'upstream' | 'workers'>;
 
 export function banner(app: Shown, settings: Listeners, environment: Environment): string {
   const admin = `${settings.admin?.tls === undefined ? 'http' : 'https'}://${reachable(app.admin)}`;
+  const api = settings.admin?.api ?? true;
   return [
     `Millrace ${version()}, ${app.workers} worker${app.workers === 1 ? '' : 's'}, process ${process.pid}`,
     ...clients(app, settings),
-    `  admin API  ${admin}/apisix/admin, metrics ${admin}/metrics`,
+    `  admin API  ${api ? `${admin}/apisix/admin` : 'off'}, metrics ${admin}/metrics`,
     `  admin key  ${app.adminKeyFile ?? 'from the settings'}`,
-    ...tryThis(app, settings, admin, keyText(app.adminKeyFile, environment)),
+    ...api ? tryThis(app, settings, admin, keyText(app.adminKeyFile, environment)) : ['Try:', `  curl ${admin}/metrics`],
   ].join('\n');
 }
 

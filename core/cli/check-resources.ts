@@ -2,9 +2,10 @@
 import { readFileSync } from 'node:fs';
 import { extname } from 'node:path';
 import { readResources, type FileReading } from '../config/resource-file.ts';
+import { joinLists, onlyListed } from '../config/plugin-list.ts';
 import { kindNames } from '../config/resource.ts';
 import { filesIn, inOrder, isFolder } from '../config/resource-paths.ts';
-import { emptyConfig } from '../config/source.ts';
+import { emptyConfig, type Config } from '../config/source.ts';
 import { referencesOf } from '../references.ts';
 import type { Registry } from '../registry.ts';
 import { whyUnread } from '../settings.ts';
@@ -36,7 +37,7 @@ export function checkResources(files: readonly string[], registry: Registry, fou
     found.errors.push(...problems.map(({ located }) => located));
     found.warnings.push(...warnings.map(({ located }) => located));
   }
-  found.errors.push(...duplicates(first));
+  found.errors.push(...duplicates(first), ...unlisted(first));
 }
 
 function read(file: string, text: string, registry: Registry, others: readonly FileReading[]): FileReading {
@@ -46,6 +47,18 @@ function read(file: string, text: string, registry: Registry, others: readonly F
       ...referencesOf(registry),
       resource: (kind, id) => others.find(({ config }) => config.resources[kind].has(id))?.config.resources[kind].get(id)?.value,
     },
+  });
+}
+
+/** Resources that run plugins which no file lists, where one file has a list. */
+function unlisted(readings: readonly (readonly [string, FileReading])[]): string[] {
+  const list = joinLists(readings.map(([, { config }]) => config.plugins));
+  const joined = Object.fromEntries(kindNames.map((kind) => [
+    kind, new Map(readings.toReversed().flatMap(([, { config }]) => [...config.resources[kind]])),
+  ])) as unknown as Config['resources'];
+  return onlyListed({ revision: 0, resources: joined }, list).rejections.map(({ kind, id, text }) => {
+    const [file] = readings.find(([, { config }]) => config.resources[kind].has(id))!;
+    return `${file}: ${kind} ${id}: ${text}`;
   });
 }
 

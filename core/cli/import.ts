@@ -34,6 +34,7 @@ export async function importApisix(source: string, options: ImportOptions): Prom
     });
     for (const { located } of problems) console.error(`left out: ${located}`);
     for (const { located } of warnings) console.error(`note: ${located}`);
+    if (config.plugins !== undefined) console.error('note: the list of plugins was not taken over: all that there are may be used');
     for (const each of uncounted) console.error(`left out: ${each}`);
     if (!readable) return exitCodes.invalid;
     write(config, options.output);

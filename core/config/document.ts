@@ -33,6 +33,12 @@ export class Unreadable extends Error {
   }
 }
 
+/** What the value asks for is not in the environment, which stays as it is until the process ends. */
+export function isUnset({ expected }: Pick<Problem, 'expected'>): boolean {
+  return expected === setVariable;
+}
+const setVariable = 'a set environment variable';
+
 /** Larger texts are refused unread. */
 export const largestDocument = 16 * 1024 * 1024;
 // Enough for shared snippets; ten nested aliases of ten would be 10^10 nodes.
@@ -56,7 +62,7 @@ export function readDocument(
     value: toValue(document),
     locate: (place) => position(lines, nodeOffset(document.contents, place.at, isUnknownProperty(place))),
     problems: missing.map(({ offset, variable }) => problem(
-      pathTo(document.contents, offset), 'a set environment variable', variable,
+      pathTo(document.contents, offset), setVariable, variable,
       `environment variable ${variable} is not set`)),
   };
 }

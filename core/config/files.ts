@@ -3,6 +3,7 @@
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { FileSource, type ConfigEvent, type FileSourceOptions } from './file.ts';
+import { joinLists, sameList } from './plugin-list.ts';
 import type { FileProblem } from './resource-file.ts';
 import { kindNames, type Kind, type Resource } from './resource.ts';
 import { filesIn, inOrder, isFolder } from './resource-paths.ts';
@@ -161,7 +162,8 @@ class FilesSource implements ResourceFiles {
 
   #changed(): void {
     const next = this.#join();
-    if (kindNames.every((kind) => next.resources[kind] === this.#config.resources[kind])) return;
+    const same = kindNames.every((kind) => next.resources[kind] === this.#config.resources[kind]);
+    if (same && sameList(next.plugins, this.#config.plugins)) return;
     this.#config = next;
     this.#listeners.tell(next);
   }
@@ -169,7 +171,11 @@ class FilesSource implements ResourceFiles {
   #join(): Config {
     const entries = kindNames.map((kind) => [kind, this.#joinKind(kind)] as const);
     this.#reportDuplicates();
-    return { revision: this.#config.revision + 1, resources: Object.fromEntries(entries) as unknown as Record<Kind, ById> };
+    const plugins = joinLists([...this.#sources.values()].map(({ config }) => config.plugins));
+    return {
+      revision: this.#config.revision + 1, resources: Object.fromEntries(entries) as unknown as Record<Kind, ById>,
+      ...(plugins === undefined ? {} : { plugins }),
+    };
   }
 
   #joinKind(kind: Kind): ById {

@@ -46,8 +46,9 @@ export class MergedConfig implements ConfigSource {
   #join(): Config {
     const entries = kindNames.map((kind) => [kind, this.#joinKind(kind)] as const);
     this.#reportShadowed();
+    const { plugins } = this.#file.config;
     return {
-      revision: this.#config.revision + 1,
+      revision: this.#config.revision + 1, ...(plugins === undefined ? {} : { plugins }),
       resources: Object.fromEntries(entries) as unknown as Record<Kind, ReadonlyMap<string, Resource>>,
     };
   }

@@ -6,6 +6,7 @@ import { cut, nearest, nest, problem, show, type At, type Problem } from '../pro
 import { checkId, checkReferences, checkResource, idText, resourcesIn, withoutResources, type References } from './check.ts';
 import { readDocument, Unreadable, type ParsedDocument, type Position } from './document.ts';
 import type { Environment } from './environment.ts';
+import { readPluginList, sameList, type PluginList } from './plugin-list.ts';
 import { isKind, kindNames, kinds, type Kind, type Resource, type Value } from './resource.ts';
 import { frozenResource, type Config } from './source.ts';
 
@@ -41,7 +42,7 @@ export interface ReadingOptions {
 
 // Kinds of the reference that Millrace does not have (yet): their presence is no mistake of the user.
 export const foreignKinds: readonly string[] = [
-  'routes', 'consumer_groups', 'protos', 'plugins',
+  'routes', 'consumer_groups', 'protos',
 ];
 
 /** Whether the text says of itself that it is whole. */
@@ -49,14 +50,20 @@ export function endsWithMark(text: string): boolean {
   return /(^|\n)#END\s*$/.test(text.slice(-64));
 }
 
+/** Why the text is not whole, if it says so of itself or the one before it did. */
+function brokenMark(text: string, needsEnd: boolean): Problem | null {
+  if (endsWithMark(text)) return null;
+  const asked = 'the end mark #END as the last line';
+  if (/^#END\s*$/m.test(text)) return problem([], asked, 'more behind it', 'more stands behind the end mark #END: taken as half written');
+  return needsEnd ? problem([], asked, 'none', 'the end mark #END is missing, which the file had before: taken as half written') : null;
+}
+
 export function readResources(text: string, last: Config, options: ReadingOptions): FileReading {
   const refuse = (why: Problem, place: Position): FileReading => ({
     config: last, readable: false, warnings: [], problems: [located(options.name, place, why)], indexes: new Map(),
   });
-  if (options.format === 'yaml' && options.needsEnd === true && !endsWithMark(text)) {
-    const why = 'the end mark #END is missing, which the file had before: taken as half written';
-    return refuse(problem([], 'end mark', 'none', why), lastLine(text));
-  }
+  const half = options.format === 'yaml' ? brokenMark(text, options.needsEnd === true) : null;
+  if (half !== null) return refuse(half, lastLine(text));
   try {
     const document = readDocument(text, options.format, options.environment);
     const shape = wrongShape(document.value);
@@ -84,8 +91,8 @@ function wrongShape(value: unknown): Problem | null {
   for (const [name, list] of Object.entries(value)) {
     const at: At = [name];
     if (!isKind(name)) {
-      if (foreignKinds.includes(name) || name.endsWith('_conf_version')) continue;
-      const meant = nearest(name, kindNames);
+      if (name === 'plugins' || foreignKinds.includes(name) || name.endsWith('_conf_version')) continue;
+      const meant = nearest(name, [...kindNames, 'plugins']);
       const hint = meant === undefined ? '' : `, did you mean "${meant}"?`;
       return problem(at, 'known kind', name, `unknown property ${JSON.stringify(cut(name))}${hint}`);
     }
@@ -125,8 +132,9 @@ class Reading {
   result(): FileReading {
     const resources = Object.fromEntries(kindNames.map((kind) => [kind, this.#kind(kind)])) as unknown as
       Record<Kind, ReadonlyMap<string, Resource>>;
-    const same = kindNames.every((kind) => resources[kind] === this.#last.resources[kind]);
-    const config = same ? this.#last : { revision: this.#revision, resources };
+    const plugins = this.#plugins();
+    const same = kindNames.every((kind) => resources[kind] === this.#last.resources[kind]) && sameList(plugins, this.#last.plugins);
+    const config = same ? this.#last : { revision: this.#revision, resources, ...(plugins === undefined ? {} : { plugins }) };
     this.#warnAboutReferences(config);
     this.#warnAboutForeignKinds();
     const place = (each: Problem): FileProblem =>
@@ -144,6 +152,19 @@ class Reading {
 
   get #revision(): number {
     return this.#last.revision + 1;
+  }
+
+  #plugins(): PluginList | undefined {
+    if (!Object.hasOwn(this.#values, 'plugins')) return undefined;
+    const { list, problems } = readPluginList(this.#values['plugins']);
+    this.#problems.push(...problems);
+    if (problems.length > 0) return this.#last.plugins;
+    const known = this.#options.references.names?.('plugin') ?? [...list];
+    const unknown = [...list].filter((name) => !known.includes(name));
+    if (unknown.length > 0) {
+      this.#warnings.push(problem(['plugins'], 'known plugins', 'others', `no such plugin, ignored: ${unknown.join(', ')}`));
+    }
+    return list;
   }
 
   #kind(kind: Kind): ReadonlyMap<string, Resource> {

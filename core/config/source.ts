@@ -11,6 +11,8 @@ export interface Config {
   /** Grows with every change of this source. */
   readonly revision: number;
   readonly resources: Readonly<Record<Kind, ReadonlyMap<string, Resource>>>;
+  /** Names of the plugins that may run; absent: all that are loaded. */
+  readonly plugins?: ReadonlySet<string>;
 }
 
 export interface ConfigSource {

@@ -2,12 +2,14 @@
 // indexes are the reference's: a sender may leave out what it knows to be unchanged.
 import { isDeepStrictEqual } from 'node:util';
 import { problem, show, type Problem } from '../problem.ts';
-import { kindNames, type Kind, type Value } from './resource.ts';
+import { joinLists, onlyListed, type PluginList } from './plugin-list.ts';
+import { kindNames, type Kind, type Resource, type Value } from './resource.ts';
 import { foreignKinds, type FileReading } from './resource-file.ts';
+import type { Unresolved } from './secrets.ts';
 import type { Config } from './source.ts';
 
 /** Kinds that have a version: also those that only the reference has, because senders count them. */
-const versioned: readonly string[] = [...kindNames, ...foreignKinds];
+const versioned: readonly string[] = [...kindNames, ...foreignKinds, 'plugins'];
 
 export const versionKey = (kind: string): string => `${kind}_conf_version`;
 
@@ -35,6 +37,8 @@ export interface Received {
 export interface WholePlan {
   readonly changes: readonly WholeChange[];
   readonly counted: Counted;
+  /** Absent: all that are loaded may run. */
+  readonly plugins: PluginList | undefined;
 }
 
 export interface WholeOptions {
@@ -49,6 +53,7 @@ export interface WholeOptions {
 
 export class Standalone {
   #received: Received | null = null;
+  #plugins: PluginList | undefined;
   #counted: Counted = { versions: new Map(versioned.map((kind) => [kind, 0])), indexes: new Map() };
 
   /** Null: none was sent since the start. */
@@ -59,6 +64,11 @@ export class Standalone {
   /** `<kind>_conf_version` → number, of all kinds. */
   get versions(): Readonly<Record<string, number>> {
     return Object.fromEntries([...this.#counted.versions].map(([kind, version]) => [versionKey(kind), version]));
+  }
+
+  /** What may run; while a whole replaces another one, what may run in either. */
+  get plugins(): PluginList | undefined {
+    return this.#plugins;
   }
 
   indexOf(kind: Kind, id: string): number | undefined {
@@ -114,12 +124,30 @@ export class Standalone {
       const given = body[versionKey(kind)];
       return [kind, isNumber(given) ? given : version + 1];
     }));
-    return { changes, counted: { versions, indexes } };
+    return { changes, counted: { versions, indexes }, plugins: unchanged.has('plugins') ? this.#plugins : reading.config.plugins };
+  }
+
+  /** What would be in force and runs plugins that the whole does not list. */
+  unlisted({ changes, plugins }: WholePlan, config: Config): readonly Unresolved[] {
+    const resources = Object.fromEntries(kindNames.map((kind) => [kind, new Map(config.resources[kind])])) as Record<Kind, Map<string, Resource>>;
+    for (const { kind, id, value } of changes) {
+      if (value === null) resources[kind].delete(id);
+      else resources[kind].set(id, { kind, id, value, origin: 'store', createdIndex: 0, modifiedIndex: 0 });
+    }
+    return onlyListed({ ...config, resources }, plugins).rejections;
+  }
+
+  /** The plan's changes are about to be in force; the returned function: they are not. */
+  begin({ plugins }: WholePlan): () => void {
+    const before = this.#plugins;
+    this.#plugins = before === undefined || plugins === undefined ? undefined : joinLists([before, plugins]);
+    return () => { this.#plugins = before; };
   }
 
   /** The plan's changes are in force. */
-  take({ counted }: WholePlan, received: Received): void {
+  take({ counted, plugins }: WholePlan, received: Received): void {
     this.#counted = counted;
+    this.#plugins = plugins;
     this.#received = received;
   }
 }

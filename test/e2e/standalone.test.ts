@@ -193,6 +193,29 @@ test('ST-09 a kind with the version it had keeps what it has, although the body 
   expect((await get()).upstreams).toMatchObject([{ desc: 'old' }]);
 });
 
+test('a whole says which plugins may run: what it lists does, and a whole with another one in it is refused', async () => {
+  const plugins = { mocking: { rules: [{ commands: ['ping'], reply: 'mocked' }] } };
+  const mocked = { id: 'r', server_port: port, upstream: { type: 'memory' }, protocol: { name: 'redis' }, plugins };
+  const wholeOf = (list: unknown, more: object = {}): object => ({ plugins: list, stream_routes: [mocked], ...more });
+  await taken(wholeOf([{ name: 'mocking', stream: true }], { plugins_conf_version: 50, stream_routes_conf_version: 5000 }));
+  expect([await ping(), (await get()).plugins]).toEqual(['mocked', [{ name: 'mocking' }]]);
+  const text = 'unknown plugin [mocking]: it is not in the list of plugins';
+  expect(await refused(wholeOf([{ name: 'request-id' }]))).toBe(text);
+  expect(await refused(wholeOf([]))).toBe(text);
+  expect(await refused(wholeOf([{ stream: true }]))).toBe('plugins[0].name: expected the name of a plugin, got nothing');
+  expect(await refused(wholeOf('mocking'))).toBe('plugins: expected a list of plugins, got "mocking"');
+  // What the body does not repeat because it is as before counts, too: of routes and of the list itself.
+  expect(await refused({ plugins: [], stream_routes_conf_version: 5000 })).toBe(text);
+  await taken({ ...wholeOf([], { plugins_conf_version: 50 }) });
+  expect([await ping(), (await get()).plugins]).toEqual(['mocked', [{ name: 'mocking' }]]);
+  const validated = await ask('POST', `${configs}/validate`, wholeOf([{ name: 'request-id' }]));
+  expect([validated.status, validated.body.errors]).toEqual([400, [{ resource_type: 'stream_routes', resource_id: 'r', path: 'stream_routes', error: text }]]);
+  await taken({ plugins: [] });
+  expect((await get()).plugins).toEqual([]);
+  await taken({ stream_routes: [mocked] });
+  expect([await ping(), (await get()).plugins]).toEqual(['mocked', undefined]);
+});
+
 test('ST-10 a stream route opens its port, and its removal closes it', async () => {
   port = await freePort();
   expect(await connects(port)).toBe(false);
