@@ -117,6 +117,8 @@ export async function createAdmin(options: AdminOptions): Promise<AdminServer> {
   answerErrors(server, options.log, bodyLimit, audit);
   addPages(server, { plane: options.plane, ready: options.ready ?? (() => null) });
   addHealthRoutes(server, options);
+  // Scripts ask so whether the Admin API is there at all; the body is empty, so that it says no more than that.
+  server.head(prefixes[0]!, (_request, reply) => reply.send());
   // The document speaks of the reference's paths; the shorter ones are the same.
   const openApi = openApiOf(routes, prefixes[0]!, options.registry);
   for (const prefix of api ? prefixes : []) {
@@ -157,7 +159,7 @@ export async function createAdmin(options: AdminOptions): Promise<AdminServer> {
 }
 
 function accessOf(route: string): Access {
-  if (healthPaths.includes(route)) return 'open';
+  if (healthPaths.includes(route) || route === prefixes[0]) return 'open';
   return [...metricsPaths, ...localHealthPaths].includes(route) ? 'local' : 'key';
 }
 

@@ -44,9 +44,9 @@ export interface DataPlaneOptions {
   readonly ticketSecret: Uint8Array;
 }
 
-/** Milliseconds that plugins get to let go when everything ends. */
 /** Of a Unix socket: Millrace's user and group. */
 const usualMode = '0660';
+/** Milliseconds that plugins get to let go when everything ends. */
 const flushTime = 8000;
 
 interface Open {
@@ -290,8 +290,8 @@ export class DataPlane {
     return new PortListener({
       address: settings.address,
       port: settings.port,
-      handshakes: settings.tls === undefined ? null : (events) => this.#certificates.handshakes(settings, events),
       unix,
+      handshakes: settings.tls === undefined ? null : (events) => this.#certificates.handshakes(settings, events),
       balancers: settings.proxy_protocol === undefined ? null : anyOf(settings.proxy_protocol.trusted),
       reusePort: workers > 1,
       engine,
@@ -311,8 +311,8 @@ function anyOf(networks: readonly string[]): (address: string) => boolean {
   const parsed = networks.filter((each) => each !== unixClient).map(parseNetwork);
   const unix = parsed.length < networks.length;
   return (address) => {
-    const hex = hexOf(address);
     if (address === unixClient) return unix;
+    const hex = hexOf(address);
     return parsed.some(({ family, bits, prefix }) => hex.length === (family === 4 ? 8 : 32) && prefixOf(hex, bits) === prefix);
   };
 }

@@ -4,7 +4,7 @@ import { key, startAdmin, type Bench } from './admin.ts';
 
 const refused = (description: string): unknown => ({ error_msg: 'failed to check token', description });
 const open = [
-  '/healthz', '/status', '/status/ready', '/metrics', '/apisix/prometheus/metrics',
+  '/apisix/admin', '/healthz', '/status', '/status/ready', '/metrics', '/apisix/prometheus/metrics',
   '/v1/healthcheck', '/v1/healthcheck/:type', '/v1/healthcheck/:type/:id', '/v1/discovery/:type/dump',
 ];
 
@@ -35,7 +35,7 @@ test('unknown paths and methods tell a stranger nothing', async () => {
   await using bench = await startAdmin();
   for (const method of ['GET', 'OPTIONS', 'HEAD', 'PROPFIND', 'TRACE']) {
     const paths = [
-      '/', '/x', '/apisix/admin', '/apisix/admin/../admin/upstreams', '/admin/%zz', '/healthz/x', '//',
+      '/', '/x', '/admin', '/apisix/admin/x', '/apisix/admin/../admin/upstreams', '/admin/%zz', '/healthz/x', '//',
     ];
     for (const path of paths) {
       expect((await bench.ask(method, path, { withoutKey: true })).status, `${method} ${path}`).toBe(401);

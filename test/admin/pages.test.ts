@@ -25,6 +25,30 @@ test('health is for everybody, readiness says why not', async () => {
   expect(await ask('/healthz')).toEqual([200, { status: 'ok' }]);
 });
 
+test('HEAD /apisix/admin is 200 without a key and without a body; other methods there are for nobody', async () => {
+  await using bench = await startAdmin();
+  for (const path of ['/apisix/admin', '/apisix/admin/']) {
+    const { status, text } = await bench.ask('HEAD', path, { withoutKey: true });
+    expect([status, text]).toEqual([200, '']);
+  }
+  expect((await bench.ask('GET', '/apisix/admin', { withoutKey: true })).status).toBe(401);
+  expect((await bench.ask('GET', '/apisix/admin')).status).toBe(404);
+});
+
+test('HEAD of a resource, a list and a schema has the status and headers of GET and no body', async () => {
+  await using bench = await startAdmin();
+  await bench.ask('PUT', '/apisix/admin/upstreams/1', { body: { nodes: { '127.0.0.1:6379': 1 } } });
+  for (const prefix of ['/apisix/admin', '/admin']) {
+    for (const [path, expected] of [
+      ['upstreams', 200], ['upstreams/1', 200], ['upstreams/2', 404], ['configs', 200], ['plugins/list', 200], ['schema/nothing', 400], ['nothing', 404],
+    ] as const) {
+      const [head, get] = [await bench.ask('HEAD', `${prefix}/${path}`), await bench.ask('GET', `${prefix}/${path}`)];
+      expect([head.status, head.text], `${prefix}/${path}`).toEqual([expected, '']);
+      expect([get.status, head.headers['etag'], head.headers['content-length']], path).toEqual([expected, get.headers['etag'], get.headers['content-length']]);
+    }
+  }
+});
+
 test('plugins are listed by priority, with schemas and status', async () => {
   await using bench = await startAdmin();
   const get = async (path: string): Promise<any> => (await bench.ask('GET', `/apisix/admin/${path}`)).json;
