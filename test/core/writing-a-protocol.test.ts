@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { expect, test, vi } from 'vitest';
 import { Place } from '../cli/millrace.ts';
+import { rowsOf } from '../docs/page.ts';
 import { startLineUpstream } from '../support/line-upstream.ts';
 import { freePort } from '../support/ports.ts';
 import { TextClient } from '../support/text-client.ts';
@@ -14,6 +15,13 @@ test('the protocol on the page is the one that the tests of the core use, in und
   expect(code.replaceAll("'millrace/protocol'", "'../../core/protocol-api.ts'"))
     .toBe(readFileSync('test/support/line-protocol.ts', 'utf8'));
   expect(code.split('\n').length).toBeLessThan(60);
+});
+
+test('the page lists every part of a protocol', () => {
+  const body = /export interface Protocol\b.*?\{\n(.*?)^\}/ms.exec(readFileSync('core/protocol.ts', 'utf8'))![1]!;
+  const members = [...body.matchAll(/^ {2}(?:readonly )?(\w+)\??[:(]/gm)].map(([, member]) => member!);
+  const named = rowsOf(page, 'Part', 'What it is for').flatMap(([cell = '']) => [...cell.matchAll(/`(\w+)/g)].map(([, name]) => name!));
+  expect(named.toSorted()).toEqual(members.toSorted());
 });
 
 test('the file on the page, saved in the folder that the settings name, serves', async () => {

@@ -62,6 +62,11 @@ test('deny-commands is live when it is saved, changed and broken, in front of a 
   expect(await client.command('GET', 'a')).toBe('1');
 });
 
+test('the page names everything that `millrace` exports', async () => {
+  const exported = Object.keys(await import('../../core/api.ts'));
+  expect(exported.filter((name) => !new RegExp(`\\b${name}\\b`).test(page))).toEqual([]);
+});
+
 test('the page lists every hook, member of the context and part of a plugin', () => {
   const source = readFileSync('core/plugin.ts', 'utf8');
   const members = (name: string): string[] => {

@@ -1,6 +1,5 @@
-// One line in, one line out: `get a` is answered with whatever line the node sends. A line that begins with
-// `-` is an
-// error.
+// One line in, one line out: `get a` is answered with whatever line the node sends. A line that begins with `-` is
+// an error.
 import {
   defineProtocol, Message, MessageLink, MessageRequest, MessageSession, ProxyError, SharedBackend, type Plan,
 } from '../../core/protocol-api.ts';
