@@ -81,9 +81,9 @@ export function describe(method: string, path: string, row: ResourceRow | undefi
 
 const verbs: Readonly<Record<string, string>> = { PUT: 'Creates or replaces', POST: 'Creates', PATCH: 'Changes a part of', DELETE: 'Deletes' };
 
-function ofResource(method: string, path: string, { path: own, singular }: ResourceRow): Described {
+function ofResource(method: string, path: string, { path: own, all, singular }: ResourceRow): Described {
   const tag = own.split('/')[0]!;
-  if (method === 'GET' && path === own) {
+  if (method === 'GET' && (path === own || path === all)) {
     return {
       summary: `Lists each ${singular}`, tag,
       query: {

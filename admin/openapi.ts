@@ -75,7 +75,7 @@ function isShown(method: string, url: string, prefix: string): boolean {
 
 function schemaOf(method: string, url: string, prefix: string): FastifySchema {
   const path = url.startsWith(`${prefix}/`) ? url.slice(prefix.length + 1) : url;
-  const row = resourceRows.find((each) => path === each.path || path === `${each.path}/:id` || path === `${each.path}/:id/*`);
+  const row = resourceRows.find((each) => [each.path, each.all, `${each.path}/:id`, `${each.path}/:id/*`].includes(path));
   const described = describe(method, path, row);
   return {
     ...swaggerWords(described, method, path),
@@ -121,6 +121,6 @@ function answerOf(method: string, path: string, row: ResourceRow): JsonSchema {
       ...(method === 'GET' ? { createdIndex: { type: 'integer' }, modifiedIndex: { type: 'integer' } } : {}),
     },
   };
-  if (method !== 'GET' || path !== row.path) return one;
+  if (method !== 'GET' || (path !== row.path && path !== row.all)) return one;
   return { type: 'object', properties: { total: { type: 'integer' }, list: { type: 'array', items: one } } };
 }

@@ -31,6 +31,7 @@ export class Permissions {
       for (const row of resourceRows) {
         const path = `${prefix}/${row.path}`;
         this.#places.set(path, { row, single: false });
+        if (row.all !== undefined) this.#places.set(`${prefix}/${row.all}`, { row, single: false });
         for (const url of [`${path}/:id`, `${path}/:id/*`, `${path}/:id/history`]) this.#places.set(url, { row, single: true });
       }
     }

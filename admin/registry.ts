@@ -2,7 +2,7 @@
 import type { Plugin } from '../core/plugin.ts';
 import type { Protocol } from '../core/protocol.ts';
 
-export type PluginEntry = Pick<Plugin, 'name' | 'version' | 'priority' | 'schema' | 'metadataSchema'>;
+export type PluginEntry = Pick<Plugin, 'name' | 'version' | 'priority' | 'schema' | 'metadataSchema' | 'secretManager'>;
 export type ProtocolEntry = Pick<Protocol, 'name' | 'schema'>;
 
 /** Asked anew at every request: plugins come, change and go. */

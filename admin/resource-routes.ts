@@ -52,6 +52,9 @@ export function addResourceRoutes(
       });
     }
   }
+  if (row.all !== undefined) {
+    server.get<Asked>(`${prefix}/${row.all}`, async (request, reply) => routes.answer('GET', { row, request, reply, id: '' }));
+  }
   const depth = `${prefix}/${row.path}/:id`.split('/').length - 1;
   server.patch<Asked>(`${prefix}/${row.path}/:id/*`, async (request, reply) => {
     // Decoded one by one: a name may hold a slash.

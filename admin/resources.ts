@@ -15,6 +15,8 @@ export interface ResourceRow {
   /** Behind the prefix; names after a colon are parts of the id. */
   readonly path: string;
   readonly methods: readonly Method[];
+  /** Where all of the kind are listed, when `path` has a part of the id in it. */
+  readonly all?: string;
   /** In error texts: `wrong stream route id`. */
   readonly singular: string;
   readonly missingId: string;
@@ -42,7 +44,7 @@ export const resourceRows: readonly ResourceRow[] = [
     checkId: (name, registry) => (findByName(registry.plugins(), name) === undefined
       ? refusalText('invalid plugin name', ['id'], JSON.stringify(name.slice(0, 128))) : null),
   },
-  { ...row('secrets', withoutPost), path: 'secrets/:manager' },
+  { ...row('secrets', withoutPost), path: 'secrets/:manager', all: 'secrets' },
 ];
 
 function row(kind: Kind, allowed: readonly Method[]): ResourceRow {
@@ -59,10 +61,11 @@ export function keyOf(row: ResourceRow, id: string): string {
 
 type Params = Readonly<Record<string, string | undefined>>;
 
-/** What stands before the own part of ids: `jack/`; empty for most kinds. */
+/** What stands before the own part of ids: `jack/`; empty for most kinds, and where all are listed. */
 export function outerIn(row: ResourceRow, params: Params): string {
   const name = /:(\w+)/.exec(row.path)?.[1];
-  return name === undefined ? '' : `${params[name] ?? ''}/`;
+  const outer = name === undefined ? undefined : params[name];
+  return outer === undefined ? '' : `${outer}/`;
 }
 
 /** The id in full; empty when its own part is. */

@@ -15,6 +15,7 @@ export function withoutSecrets(kind: Kind, id: string, value: Value, registry: R
     const plugin = findByName(registry.plugins(), id);
     return hidden(plugin === undefined ? everythingSecret : plugin.metadataSchema ?? {}, value);
   }
+  if (kind === 'secrets') return hideSettings(id, value, registry);
   const shown = hidden(kinds[kind].schema, value);
   const { plugins, protocol } = shown as { plugins?: Value; protocol?: Value };
   return {
@@ -41,6 +42,16 @@ export function withSecretsKept(
 
 function hidden(schema: JsonSchema, value: Value): Value {
   return hideSecrets(schema, value) as Value;
+}
+
+const builtIn = ['env', 'file'];
+
+/** Of a secret manager: a key of its own, say. */
+function hideSettings(id: string, value: Value, registry: Registry): Value {
+  const [name = ''] = id.split('/');
+  if (builtIn.includes(name)) return value;
+  const manager = findByName(registry.plugins(), name)?.secretManager;
+  return hidden(manager === undefined ? everythingSecret : manager.schema ?? {}, value);
 }
 
 function hideEach(plugins: Value, registry: Registry): Value {

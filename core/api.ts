@@ -9,6 +9,7 @@ export { compileTemplate, findVariable, isWellFormedVariable } from './variables
 export type { Variable } from './variables.ts';
 export { checkUpstream } from './config/check.ts';
 export { upstreamSchema } from './config/schemas/upstream.ts';
+export type { SecretContext, SecretManager } from './config/secret-manager.ts';
 export { compileGlob } from './glob.ts';
 export type { Glob } from './glob.ts';
 export { onReopen } from './reopen.ts';

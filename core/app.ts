@@ -32,6 +32,7 @@ import type { Rejection } from './plane.ts';
 import type { EmbeddedServer } from './protocol.ts';
 import { referencesOf } from './references.ts';
 import { Registry } from './registry.ts';
+import { SecretWatch } from './secret-watch.ts';
 import type { EtcdSettings, Settings } from './settings.ts';
 import { CertificateFiles } from './tls/certificate-files.ts';
 import { refuseTakenPorts } from './taken-ports.ts';
@@ -135,7 +136,13 @@ export async function startApp(options: AppOptions): Promise<App> {
     closers.push(() => (running ? plane.drain(0) : undefined));
     const embedded = new EmbeddedServers(registry);
     closers.push(() => embedded.close());
-    const secrets = new Secrets({ managers: () => registry.secretManagers, environment, references });
+    const secretWatch = new SecretWatch(log, () => void applied.again().catch((cause: unknown) => {
+      log.error({ code: 'INTERNAL', err: cause }, 'secrets could not be looked up anew');
+    }));
+    closers.push(() => secretWatch.close());
+    const secrets = new Secrets({
+      managers: () => registry.secretManagers, environment, references, onLooked: (files) => secretWatch.follow(files),
+    });
     const applied = new Applied({ plane, embedded, secrets, log, upstream, settings, listed: () => standalone?.plugins });
     await applied.apply(config.config);
     await plane.listen();
@@ -147,7 +154,11 @@ export async function startApp(options: AppOptions): Promise<App> {
     const modules = new ModuleWatch({
       folders: folders.filter(({ path }) => !builtIn.some((each) => each.path === path)),
       loader, plane, log, metrics, loadedAt,
-      onReloaded: async () => { await file?.reload(); },
+      onReloaded: async () => {
+        await file?.reload();
+        // Plugins may bring managers of secrets.
+        await applied.again();
+      },
     });
     closers.push(() => modules.close());
 

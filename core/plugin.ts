@@ -1,4 +1,5 @@
 // What a plugin is. A plugin file exports one by default; nothing else in it is looked at.
+import type { SecretManager } from './config/secret-manager.ts';
 import type { JsonSchema } from './schema.ts';
 import type { Logger } from './log.ts';
 import type { Reply, Request } from './request.ts';
@@ -17,6 +18,8 @@ export interface Plugin<Conf = any> {
   check?(conf: Conf, context: CheckContext): readonly string[];
   /** Resources that a configuration names, so that they are not deleted while they are needed. */
   refers?(conf: Conf): readonly { readonly kind: 'upstreams'; readonly id: string }[];
+  /** Where `$secret://<name of the plugin>/<id>/<name>` is looked up. It does not have to be configured anywhere for that. */
+  readonly secretManager?: SecretManager;
   /** Runs once per configured place and configuration: compile here, hooks only run. */
   setup(conf: Conf, context: PluginContext): Hooks;
 }

@@ -19,6 +19,7 @@ export function referencesOf(registry: Registry, config?: () => Config, listed: 
     },
     checkMetadata: (name, conf) => registry.checkMetadata(name, conf),
     checkProtocol: (name, conf) => registry.checkProtocol(name, conf),
+    checkSecret: (manager, conf) => registry.checkSecret(manager, conf),
     upstreamNames: () => ({ checks: registry.checkTypes, discoveries: registry.discoveryTypes }),
     checkExpression: (expression) => registry.checkExpression(expression),
     names: (what) => [...registry.named(what).keys()],

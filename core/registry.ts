@@ -7,7 +7,7 @@ import { checkExpression } from './expression.ts';
 import { problemOf } from './problem.ts';
 import { problem } from './schema.ts';
 import type { Named } from './config/check.ts';
-import { builtInManagers, type SecretManager } from './config/secrets.ts';
+import { builtInManagers, type SecretManager } from './config/secret-manager.ts';
 
 export interface Registered<T> {
   readonly value: T;
@@ -43,14 +43,13 @@ export const metaSchema: JsonSchema = {
   },
 };
 const validateMeta = compileSchema(metaSchema);
+const noSettings: JsonSchema = { type: 'object', additionalProperties: false };
 
 export class Registry {
   readonly plugins = new Map<string, Registered<Plugin>>();
   readonly protocols = new Map<string, Registered<Protocol>>();
   /** Ways to find nodes beside `dns` and `file`; each worker makes its own. */
   readonly discoveries = new Map<string, () => Discovery>();
-  /** Where `secrets/<manager>/<id>` are looked up. */
-  readonly secretManagers = new Map<string, SecretManager>(Object.entries(builtInManagers));
   /** Grows with every change of plugins and protocols. */
   version = 0;
 
@@ -75,6 +74,18 @@ export class Registry {
   /** Before the first configuration is applied; only where one worker runs in this thread. */
   addDiscovery(name: string, make: () => Discovery): void {
     this.discoveries.set(name, make);
+  }
+
+  /** Where `secrets/<manager>/<id>` are looked up: what is built in, and plugins that bring a manager, by their names. */
+  get secretManagers(): ReadonlyMap<string, SecretManager> {
+    const brought = [...this.plugins].flatMap(([name, { value: { secretManager } }]) => (secretManager === undefined ? [] : [[name, secretManager] as const]));
+    return new Map([...brought, ...Object.entries(builtInManagers)]);
+  }
+
+  /** What is wrong with a manager's settings. Undefined: no manager of this name. */
+  checkSecret(manager: string, conf: Readonly<Record<string, unknown>>): readonly Problem[] | undefined {
+    const found = this.secretManagers.get(manager);
+    return found === undefined ? undefined : compileSchema(found.schema ?? noSettings)(structuredClone(conf));
   }
 
   /** What `checks.active.type` may be. */

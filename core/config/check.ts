@@ -1,5 +1,6 @@
 // Everything that can be wrong with one resource, found before it is written or used: shape, meaning,
 // references.
+import { isAbsolute } from 'node:path';
 import {
   compileSchema, forbiddenNames, isAddressOrCidr, isForbiddenName, nest, problem, type At, type Problem, type Validator,
 } from '../schema.ts';
@@ -23,6 +24,8 @@ export interface References {
   /** Undefined: no protocol of this name. */
   checkProtocol(name: string, conf: Value): readonly Problem[] | undefined;
   checkExpression(expression: unknown): readonly Problem[];
+  /** Settings of a secret manager that is not built in. Undefined: there is none of this name. */
+  checkSecret?(manager: string, conf: Value): readonly Problem[] | undefined;
   /** All that could have been meant. */
   names?(what: Named): readonly string[];
   /** Another resource as it will be after the write. Absent: references to resources are not checked. */
@@ -54,6 +57,7 @@ export function withoutResources(references: References): References {
     checkProtocol: (name, conf) => references.checkProtocol(name, conf),
     checkExpression: (expression) => references.checkExpression(expression),
     names: (what) => references.names?.(what) ?? [],
+    checkSecret: (manager, conf) => references.checkSecret?.(manager, conf),
     ...(references.upstreamNames === undefined ? {} : { upstreamNames: () => references.upstreamNames!() }),
   };
 }
@@ -198,13 +202,6 @@ function sourceOfNodes(route: Value, references: References): Problem[] {
   if (route['upstream'] !== undefined) return wrongUpstream(['upstream'], objectOf(route['upstream']), references.upstreamNames?.());
   if (route['upstream_id'] !== undefined || route['service_id'] !== undefined) return [];
   return [problem(['upstream'], 'upstream, upstream_id or service_id', 'none of them')];
-/** Neither has whoever comes by a Unix socket. */
-function wrongSocketPort(route: Value): Problem[] {
-  const { server_addr: address, server_port: port } = route;
-  if (typeof port !== 'number' || typeof address !== 'string' || !isSocketAddress(address)) return [];
-  return [problem(['server_port'], 'none beside a server_addr that is a Unix socket', String(port))];
-}
-
 }
 
 function wrongProtocol(id: string, route: Value, references: References): Problem[] {
@@ -325,17 +322,28 @@ const secretFields: Readonly<Record<string, readonly string[]>> = { env: ['prefi
 
 function wrongSecret(id: string, secret: Value, references: References): Problem[] {
   const [manager = ''] = id.split('/');
-  const others = references.names?.('secret manager') ?? [];
-  const fields = secretFields[manager] ?? (others.includes(manager) ? [] : undefined);
-  const names = [...new Set([...Object.keys(secretFields), ...others])];
-  if (fields === undefined) {
-    const meant = nearest(manager, names);
-    return [problem(['id'], `one of ${names.join(', ')} before the slash`, show(manager),
-      `unknown secret manager [${cut(manager)}]${meant === undefined ? '' : `, did you mean "${meant}"?`}`)];
-  }
-  if (manager === 'file' && secret['path'] === undefined) return [problem(['path'], 'the folder that the files lie in', 'nothing')];
-  return Object.values(secretFields).flat().filter((field) => secret[field] !== undefined && !fields.includes(field))
-    .map((field) => problem([field], `nothing with ${manager}`, show(secret[field])));
+  const { id: _id, ...settings } = secret;
+  const builtIn = secretFields[manager];
+  if (builtIn !== undefined) return wrongSettings(manager, builtIn, settings);
+  const found = references.checkSecret?.(manager, settings);
+  if (found !== undefined) return [...found];
+  const names = [...new Set([...Object.keys(secretFields), ...references.names?.('secret manager') ?? []])];
+  const meant = nearest(manager, names);
+  return [problem(['id'], `one of ${names.join(', ')} before the slash`, show(manager),
+    `unknown secret manager [${cut(manager)}]${meant === undefined ? '' : `, did you mean "${meant}"?`}`)];
+}
+
+function wrongSettings(manager: string, fields: readonly string[], settings: Value): Problem[] {
+  const wrong = Object.keys(settings).filter((field) => !fields.includes(field)).map((field) => {
+    if (Object.values(secretFields).flat().includes(field)) return problem([field], `nothing with ${manager}`, show(settings[field]));
+    const meant = nearest(field, fields);
+    return problem([field], 'known property', show(field), `unknown property ${show(field)}${meant === undefined ? '' : `, did you mean ${show(meant)}?`}`);
+  });
+  if (manager !== 'file') return wrong;
+  const path = settings['path'];
+  if (path === undefined) return [...wrong, problem(['path'], 'the folder that the files lie in', 'nothing')];
+  // Where Millrace is started says nothing about where secrets are.
+  return isAbsolute(idText(path)) ? wrong : [...wrong, problem(['path'], 'an absolute path', show(path))];
 }
 
 /** An id or name as text; empty for what can be neither. */

@@ -1,42 +1,24 @@
 // What values name instead of holding it, looked up before the workers get them: they alone have the secrets, and
 // nothing that shows or keeps configuration does.
-import { readFileSync, statSync } from 'node:fs';
-import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { formatPath, type At } from '../problem.ts';
 import { parseSecretReference, secretPlaces, valueAt } from '../secret-reference.ts';
 import { checkResource, withoutResources, type References } from './check.ts';
 import type { Environment } from './environment.ts';
 import { kindNames, type Kind, type Resource, type Value } from './resource.ts';
+import { variable, type SecretManager } from './secret-manager.ts';
+import { FileStamps } from './secret-stamps.ts';
 import { frozenResource, type Config } from './source.ts';
 
-/** Looks a name up with the settings of one resource of the kind `secrets`. Undefined: there is none. May throw. */
-export type SecretManager = (conf: Value, name: string, environment: Environment) => string | undefined | Promise<string | undefined>;
-
-/** Larger than any certificate with its chain. */
-const largestFile = 256 * 1024;
-
-export const builtInManagers: Readonly<Record<string, SecretManager>> = {
-  env: (conf, name, environment) => variable(environment, `${typeof conf['prefix'] === 'string' ? conf['prefix'] : ''}${name}`),
-  file: (conf, name) => {
-    if (name === '.' || name === '..') return undefined;
-    const file = join(String(conf['path']), name);
-    const { size } = statSync(file);
-    if (size > largestFile) throw new Error(`expected at most ${largestFile} bytes, got ${size}`);
-    // Editors and `echo` end a file with a line feed.
-    return readFileSync(file, 'utf8').replace(/\r?\n$/, '');
-  },
-};
-
-// Who may write a route must not get the admin key by it.
-function variable(environment: Environment, name: string): string | undefined {
-  return /^MILLRACE_/i.test(name) ? undefined : environment[name];
-}
+/** A manager that asks others over the network must not hold every change of the configuration. */
+const longestLookup = 10_000;
 
 export interface SecretsOptions {
   readonly managers: () => ReadonlyMap<string, SecretManager>;
   readonly environment: Environment;
   readonly references: References;
+  /** Told after each look: the files that secrets came from. */
+  readonly onLooked?: (files: FileStamps) => void;
 }
 
 /** One resource with a reference that leads nowhere. */
@@ -57,6 +39,7 @@ export class Secrets {
   readonly #options: SecretsOptions;
   /** By kind and id. */
   #before = new Map<string, Resource>();
+  #files = new FileStamps();
   #maps = new Map<Kind, { readonly from: ReadonlyMap<string, Resource>; readonly to: ReadonlyMap<string, Resource> }>();
 
   constructor(options: SecretsOptions) {
@@ -68,7 +51,10 @@ export class Secrets {
     const rejections: Unresolved[] = [];
     const before = new Map<string, Resource>();
     const resources = { ...config.resources };
+    this.#files = new FileStamps();
     for (const kind of kindNames) {
+      // Settings of managers are for this thread only.
+      if (kind === 'secrets') continue;
       const source = config.resources[kind];
       const found = new Map<string, Resource | undefined>();
       for (const resource of source.values()) {
@@ -81,6 +67,7 @@ export class Secrets {
       resources[kind] = this.#replaced(kind, source, found);
     }
     this.#before = before;
+    this.#options.onLooked?.(this.#files);
     return { config: { revision: config.revision, resources }, rejections };
   }
 
@@ -141,6 +128,36 @@ export class Secrets {
     const settings = config.resources.secrets.get(secret);
     const [manager = ''] = secret.split('/');
     if (settings === undefined) throw new Error(`no resource secrets/${secret}`);
-    return managers.get(manager)?.(settings.value, name, this.#options.environment);
+    const { environment } = this.#options;
+    const files = this.#files;
+    const found = managers.get(manager)?.find(this.#settingsOf(settings.value), name, { environment, watch: (file) => files.add(file) });
+    return found instanceof Promise ? inTime(found) : found;
+  }
+
+  // A manager's own key may stand in the environment; secrets behind secrets would have no order.
+  #settingsOf(value: Value): Value {
+    const places = secretPlaces(value);
+    if (places.length === 0) return value;
+    const settings = structuredClone(value);
+    for (const at of places) {
+      const text = valueAt(value, at) as string;
+      const reference = parseSecretReference(text);
+      const found = reference?.secret === null && reference.member === null ? variable(this.#options.environment, reference.name) : undefined;
+      if (found === undefined) throw new Error(`nothing at ${text}, which ${at.join('.')} of the manager names`);
+      (valueAt(settings, at.slice(0, -1)) as Record<string | number, unknown>)[at.at(-1)!] = found;
+    }
+    return settings;
+  }
+}
+
+async function inTime<Found>(found: Promise<Found>): Promise<Found> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new Error(`no answer within ${longestLookup / 1000} s`)), longestLookup);
+  });
+  try {
+    return await Promise.race([found, late]);
+  } finally {
+    clearTimeout(timer);
   }
 }
