@@ -36,3 +36,13 @@ describe.each(pagePaths())('%s', (path) => {
     expect(prose(text).match(/\b(just|easy|easily|simply|obviously)\b/gi)).toBeNull();
   });
 });
+
+test('getting started leads to every page, and the README to every page that is no plugin\'s', () => {
+  const linked = (path: string): string[] => [...readFileSync(path, 'utf8').matchAll(/\]\(([\w./-]+\.md)/g)]
+    .map(([, link]) => normalize(join(dirname(path), link!)));
+  const pages = pagePaths().filter((path) => path.startsWith('docs/'));
+  const start = linked('docs/getting-started.md');
+  expect(pages.filter((path) => path !== 'docs/getting-started.md' && !start.includes(path))).toEqual([]);
+  const readme = linked('README.md');
+  expect(pages.filter((path) => !path.startsWith('docs/plugins/') && !readme.includes(path))).toEqual([]);
+});
