@@ -6,6 +6,8 @@ import { Session } from '../session.ts';
 import type { TcpBackend } from '../tcp.ts';
 import { hashKey } from '../upstream/hash-key.ts';
 import type { Node } from '../upstream/node.ts';
+import type { Upstream } from '../upstream/upstream.ts';
+import { answeredDatagram, refusedDatagram, takesDatagrams } from './refusals.ts';
 
 /** Milliseconds without a datagram, where `timeout.idle` says nothing. */
 const usualIdle = 60_000;
@@ -40,7 +42,7 @@ export class UdpSession extends Session {
     if (plan === null) return this.destroy('ROUTE_REMOVED');
     const { upstream } = plan.backendOf(this) as TcpBackend;
     if (upstream === null) return this.destroy('NO_UPSTREAM');
-    const node = upstream.balancer.pick(upstream.conf.type === 'chash' ? hashKey(upstream.conf, this) : null, 0);
+    const node = this.#choose(upstream);
     if (node === null) return this.destroy('NO_NODE');
     const { dial } = node;
     // A Unix socket takes no datagrams of the network.
@@ -56,7 +58,7 @@ export class UdpSession extends Session {
     socket.on('message', (bytes) => this.#answered(bytes));
     // ECONNREFUSED: nobody listens there. The next session asks another node.
     socket.on('error', (cause) => {
-      node.health.failed(cause);
+      refusedDatagram(node, cause, this.engine.log);
       this.destroy('CONNECT_FAILED');
     });
     socket.once('connect', () => {
@@ -67,10 +69,20 @@ export class UdpSession extends Session {
     socket.connect(node.port, host);
   }
 
+  #choose({ balancer, conf }: Upstream): Node | null {
+    const key = conf.type === 'chash' ? hashKey(conf, this) : null;
+    const out: Node[] = [];
+    for (;;) {
+      const node = out.length === 0 ? balancer.pick(key, 0) : balancer.pick(key, out.length, out);
+      if (node === null || takesDatagrams(node)) return node;
+      out.push(node);
+    }
+  }
+
   #answered(bytes: Buffer): void {
     if (this.closed) return;
     this.#last = this.engine.clock.now();
-    this.#node?.health.succeeded();
+    if (this.#node !== null) answeredDatagram(this.#node, this.engine.log);
     // Each datagram is one: they are not joined as writes to a stream are.
     this.connection.outbox.total += bytes.length;
     this.reply(bytes);

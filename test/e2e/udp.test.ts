@@ -78,6 +78,36 @@ test('a session ends when neither side says anything, and the next datagram begi
   client.socket.close();
 });
 
+test('a node that was away is used again when it is back, without others losing more than a datagram', async () => {
+  const port = await freePort();
+  await using proxy = await start(port);
+  const away = await echo('away');
+  await using there = await echo('there');
+  await proxy.put(route, { server_port: port, upstream: { nodes: [
+    { host: '127.0.0.1', port: away.port, weight: 1, priority: 1 }, { host: '127.0.0.1', port: there.port, weight: 1 },
+  ] } });
+  const clients = await Promise.all(Array.from({ length: 4 }, () => dial(port)));
+  expect(await clients[0]!.ask('one')).toBe('away:one');
+  await away[Symbol.asyncDispose]();
+  // The one that finds out may lose what it sent.
+  clients[0]!.send('lost');
+  await expect.poll(() => proxy.records.some(({ code, transport }) => code === 'NODE_DOWN' && transport === 'udp')).toBe(true);
+  expect(await clients[1]!.ask('two')).toBe('there:two');
+  const again = createSocket('udp4');
+  again.on('message', (bytes, from) => again.send(`back:${bytes.toString()}`, from.port, from.address));
+  again.bind(away.port, '127.0.0.1');
+  await once(again, 'listening');
+  await expect.poll(async () => {
+    const client = await dial(port);
+    const answer = await client.ask('three');
+    client.socket.close();
+    return answer;
+  }, { timeout: 5000 }).toBe('back:three');
+  expect(proxy.records.some(({ code, transport }) => code === 'NODE_UP' && transport === 'udp')).toBe(true);
+  again.close();
+  for (const { socket } of clients) socket.close();
+});
+
 test('plugins that look at connections, limits and routes hold', async () => {
   await using one = await echo('one');
   const port = await freePort();
@@ -88,13 +118,13 @@ test('plugins that look at connections, limits and routes hold', async () => {
   await proxy.put(route, { server_port: port, upstream, plugins: { 'ip-restriction': { blacklist: ['127.0.0.2'] } } });
   refused.send('and now restricted');
   const clients = await Promise.all([dial(port), dial(port), dial(port)]);
-  expect(await clients[0]!.ask('1')).toBe('one:1');
-  expect(await clients[1]!.ask('2')).toBe('one:2');
-  clients[2]!.send('too many of this address');
+  expect(await clients[0].ask('1')).toBe('one:1');
+  expect(await clients[1].ask('2')).toBe('one:2');
+  clients[2].send('too many of this address');
   await expect.poll(() => proxy.metrics()).toMatch(/reason="TOO_MANY_CONNECTIONS"\} 1\n/);
   expect(await proxy.metrics()).toMatch(/reason="NO_ROUTE"\} 1\n/);
   expect(await proxy.metrics()).toMatch(/reason="DENIED"\} 1\n/);
-  expect([refused.got, clients[2]!.got, one.clients.size]).toEqual([[], [], 2]);
+  expect([refused.got, clients[2].got, one.clients.size]).toEqual([[], [], 2]);
   // A node that is not there.
   await proxy.put(route, { server_port: port, upstream: { nodes: { [`127.0.0.1:${await freePort()}`]: 1 } } });
   const late = await dial(port, '127.0.0.3');
