@@ -2,7 +2,6 @@
 import type { FastifyInstance } from 'fastify';
 import { effectiveRoute, globalPlugins } from '../core/config/effective.ts';
 import type { Value } from '../core/config/resource.ts';
-import type { StreamRouteValue } from '../core/config/schemas/stream-route.ts';
 import type { Config, Store } from '../core/config/source.ts';
 import type { Plane, Rejection } from '../core/plane.ts';
 import { notFound } from './refusal.ts';
@@ -41,7 +40,7 @@ export function addEffectiveRoutes(server: FastifyInstance, prefix: string, opti
     const { resources } = config.config;
     const route = resources.stream_routes.get(id);
     if (route === undefined) throw notFound;
-    const value = effectiveRoute(route.value as StreamRouteValue, (kind, name) => resources[kind].get(name));
+    const value = effectiveRoute(route.value, (kind, name) => resources[kind].get(name));
     const shown = (each: unknown): Value => withoutSecrets('stream_routes', id, each as Value, registry);
     return {
       key: `/apisix/stream_routes/${id}`, origin: route.origin, value: { ...shown(value), id },

@@ -1,6 +1,6 @@
 // Which plugin's hook ran last, in memory that the main thread can read: when a worker hangs, its supervisor can say
 // in whose code. One store per hook call.
-export type LastPlugin = Int32Array<ArrayBufferLike>;
+export type LastPlugin = Int32Array;
 
 let cell: LastPlugin = new Int32Array(1);
 let told: (mark: number, name: string) => void = () => undefined;

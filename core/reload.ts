@@ -240,7 +240,7 @@ export class Routes {
   }
 
   #draw(resource: Resource, others: readonly Resource[]): Blueprint {
-    const value = effectiveRoute(resource.value as StreamRouteValue, this.#find);
+    const value = effectiveRoute(resource.value, this.#find);
     const upstream = this.#upstreamOf(value);
     const subordinates = others
       .filter((other) => (other.value as StreamRouteValue).protocol?.name === value.protocol?.name)
@@ -253,7 +253,7 @@ export class Routes {
   }
 
   #upstreamOf(value: EffectiveRoute): UpstreamConf | null {
-    return value.upstream === undefined ? null : this.#located(value.upstream as UpstreamConf, value.protocol?.name ?? 'tcp');
+    return value.upstream === undefined ? null : this.#located(value.upstream, value.protocol?.name ?? 'tcp');
   }
 
   /** With the address of the embedded server, where that is what it leads to, and with the certificate that it names. */
@@ -291,10 +291,10 @@ export class Routes {
 
   /** An upstream that a plugin named, or that stands in its configuration. */
   #chosen(chosen: string | object): UpstreamConf {
-    if (typeof chosen !== 'string') return chosen as UpstreamConf;
+    if (typeof chosen !== 'string') return chosen;
     const found = this.#config!.resources.upstreams.get(chosen)?.value;
     if (found === undefined) throw new ProxyError('CONFIG_INVALID', `failed to fetch upstream info by upstream id: ${chosen}`);
-    return found as UpstreamConf;
+    return found;
   }
 
   #pluginsOf(value: StreamRouteValue): string[] {

@@ -564,7 +564,7 @@ export abstract class Session implements Owner, Receiver, Listener {
       then();
       return () => undefined;
     }
-    const closers = (this.#closers ??= new Set());
+    const closers = (this.#closers ??= new Set<() => void>());
     const own = (): void => then();
     closers.add(own);
     return () => void closers.delete(own);

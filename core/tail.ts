@@ -69,7 +69,9 @@ export class Tails {
   }
 
   closeAll(): void {
-    for (const id of [...this.#open.keys()]) this.close(id);
+    for (const tail of this.#open.values()) tail.close();
+    this.#open.clear();
+    this.#engine.tails = null;
   }
 
   wants(request: Request): boolean {

@@ -187,7 +187,7 @@ export class Workers implements RunningPlane {
   /** Answers of those that answer. */
   async #read(call: Call): Promise<unknown[]> {
     const results = await Promise.allSettled(this.#members.map((member) => member.call(call, readTimeout)));
-    return results.filter((each) => each.status === 'fulfilled').map((each) => (each as PromiseFulfilledResult<unknown>).value);
+    return results.filter((each) => each.status === 'fulfilled').map((each) => each.value);
   }
 
   /** Starts a new thread in its place, later each time, and tells it what the others run. */

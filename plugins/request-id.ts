@@ -70,7 +70,7 @@ function uuid(): string {
 }
 
 function randomText(set: string, length: number): () => string {
-  const all = [...set];
+  const all = Array.from(set);
   return () => Array.from({ length }, () => all[randomInt(all.length)]).join('');
 }
 

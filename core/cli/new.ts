@@ -45,7 +45,7 @@ function nextSteps(
   const use = kind === 'plugin'
     ? `plugins: {"${name}": {"commands": ["flushall"]}}` : `protocol: {"name": "${name}"}`;
   return [
-    `${file}`, `${test}`, '',
+    file, test, '',
     `Run the test:      millrace test ${test}`,
     `Load the folder:   ${kind}s: [${folder}]   in millrace.yaml`,
     `Use it in a route: ${use}`,

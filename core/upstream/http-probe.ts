@@ -11,7 +11,7 @@ export function httpProbe(conf: CheckConf, target: ProbeTarget, signal: AbortSig
     try {
       request = (conf.type === 'https' ? tlsRequest : plainRequest)(optionsOf(conf, target, signal));
     } catch (cause) {
-      reject(cause as Error);
+      reject(cause);
       return;
     }
     request.once('response', (response) => {
@@ -42,5 +42,5 @@ function optionsOf(conf: CheckConf, { dial, address, tls }: ProbeTarget, signal:
       ...(tls?.ca === undefined ? {} : { ca: tls.ca }), rejectUnauthorized: conf.verify,
       ...(name === undefined || isIP(name) !== 0 ? {} : { servername: name }),
     }),
-  } as RequestOptions;
+  };
 }

@@ -17,7 +17,7 @@ export interface KafkaOptions {
   readonly verify: boolean;
 }
 
-type Client = Producer<Buffer, Buffer, Buffer, Buffer>;
+type Client = Producer<Buffer, Buffer, Buffer>;
 
 export class KafkaSink implements Sink {
   readonly #options: KafkaOptions;

@@ -553,7 +553,7 @@ export class RedisSession extends Session {
 
   /** To the upstream of a subordinate route: its answer is waited for in its own place among the others. */
   #dispatchTo(backend: RedisBackend, request: RedisRequest): void {
-    const choices = (this.#choices ??= new Map());
+    const choices = (this.#choices ??= new Map<RedisBackend, NodeChoice>());
     let choice = choices.get(backend);
     if (choice === undefined) choices.set(backend, choice = new NodeChoice(this, backend));
     const link = choice.sharedLink();

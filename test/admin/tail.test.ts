@@ -91,6 +91,10 @@ test('more than the rate is counted, a limit ends it, and what cannot be watched
 test('watchers do not keep Millrace from ending', async () => {
   const proxy = await startProxy({ route: { upstream: { type: 'memory' } } });
   const open = await watch(proxy);
+  expect(open.status).toBe(200);
+  const began = performance.now();
   await proxy[Symbol.asyncDispose]();
   await open.ended;
+  expect(performance.now() - began).toBeLessThan(3000);
+  expect(open.records).toEqual([]);
 });

@@ -19,7 +19,7 @@ async function pair(): Promise<Pair> {
   const writes: Buffer[] = [];
   const corks = { count: 0 };
   const [write, cork] = [near.write.bind(near), near.cork.bind(near)];
-  near.write = ((bytes: Buffer, ...rest: never[]) => { writes.push(bytes); return write(bytes, ...rest); }) as typeof near.write;
+  near.write = (bytes: Buffer, ...rest: never[]) => { writes.push(bytes); return write(bytes, ...rest); };
   near.cork = () => { corks.count++; cork(); };
   return {
     near, far, writes, corks,

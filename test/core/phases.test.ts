@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest';
 import { ProxyError } from '../../core/errors.ts';
 import { Message } from '../../core/protocol-api.ts';
 import type { Hooks } from '../../core/plugin.ts';
-import type { Reply, Request } from '../../core/request.ts';
+import type { Request } from '../../core/request.ts';
 import { makeAuthority } from '../support/certificates.ts';
 import { plugin, startLineProxy } from '../support/line-proxy.ts';
 import { startLineUpstream } from '../support/line-upstream.ts';
@@ -139,7 +139,7 @@ describe('phases', () => {
     const shout = plugin('shout', () => ({
       response(request: Request) {
         const { outcome } = request;
-        if (outcome instanceof Message) request.outcome = new Message(Buffer.from(outcome.raw.toString().toUpperCase())) as Reply;
+        if (outcome instanceof Message) request.outcome = new Message(Buffer.from(outcome.raw.toString().toUpperCase()));
       },
     }));
     await using proxy = await startLineProxy({

@@ -82,9 +82,9 @@ test('more clients than the limit are told so and closed', async () => {
   await using upstream = await startLineUpstream();
   await using proxy = await startLineProxy({ nodes: [upstream.port], limits: { clients_per_listener: 2 } });
   const [a, b, c] = [await proxy.dial(), await proxy.dial(), await proxy.dial()];
-  expect(await c!.read(1)).toEqual(['-max number of clients reached']);
-  await c!.untilEnded();
-  expect([await a!.ask('get a'), await b!.ask('get b')]).toEqual(['get a!', 'get b!']);
+  expect(await c.read(1)).toEqual(['-max number of clients reached']);
+  await c.untilEnded();
+  expect([await a.ask('get a'), await b.ask('get b')]).toEqual(['get a!', 'get b!']);
 });
 
 test('a giant line is taken up to the limit of a request in assembly, in pieces of any size', async () => {

@@ -133,7 +133,7 @@ test('of three nodes one is killed: its clients get explicit errors and move, th
   expect(slowest[1]).toBeLessThan(1100);
   expect(moved.size).toBe(homes.filter((home) => home === 1).length);
   const before = proxy.records.length;
-  servers[1] = await startRedis(['--loglevel', 'warning'], ports[1]!);
+  servers[1] = await startRedis(['--loglevel', 'warning'], ports[1]);
   const direct = await RespClient.connect(ports[1]!);
   await direct.command('SET', 'who', '1');
   const from = Date.now();

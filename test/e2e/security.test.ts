@@ -156,7 +156,7 @@ describe('the well-known admin key', () => {
     (await import('node:fs')).mkdirSync(folder);
     const start = (env: Record<string, string>): Promise<{ code: number | null; stdout: string; stderr: string }> =>
       runProgram(process.execPath, [resolve('core/main.ts'), 'start', '-c', 'millrace.json'], {
-        cwd: folder, env: { NODE_OPTIONS: undefined, VITEST: undefined, ...env } as Record<string, string | undefined>,
+        cwd: folder, env: { NODE_OPTIONS: undefined, VITEST: undefined, ...env },
       });
     const port = await freePort();
     writeFileSync(join(folder, 'millrace.json'),

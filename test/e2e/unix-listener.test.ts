@@ -282,7 +282,7 @@ describe('with three workers', () => {
     expect([await workersOf(paths[0]!), await workersOf(paths[1]!)]).toEqual([new Set([0]), new Set([1])]);
     const { body } = await millrace.call('GET', '/apisix/admin/plugins/status');
     expect(body.listeners).toEqual(expect.arrayContaining(paths.map((each) => expect.objectContaining({ address: `unix:${each}`, port: 0, error: null }))));
-    await using last = await client(paths[0]!);
+    await using last = await client(paths[0]);
     last.send('GET a\r\n');
     await last.untilEnded();
     await expect.poll(() => millrace.records().some(({ code }) => code === 'WORKER_STARTED'), { timeout: 20_000 }).toBe(true);

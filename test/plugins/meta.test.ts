@@ -21,7 +21,10 @@ const gate = definePlugin<{ how: string }>({
     request(request) {
       if (request.name !== 'get') return undefined;
       const no = new ProxyError('DENIED', 'its own words');
-      if (how === 'settles') return void request.settle(no);
+      if (how === 'settles') {
+        request.settle(no);
+        return undefined;
+      }
       if (how === 'throws') throw no;
       if (how === 'breaks') throw new Error('a secret detail');
       return (async () => {

@@ -132,7 +132,7 @@ export async function startKafka(brokers = 1, partitions = 1): Promise<KafkaClus
     stop,
     restart: (id: number) => listen(id, ports[id]!),
     [Symbol.asyncDispose]: async () => { for (let id = 0; id < brokers; id++) await stop(id); },
-  }) as KafkaCluster;
+  });
 }
 
 /** A record batch, magic 2, without compression. */

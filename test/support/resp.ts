@@ -75,7 +75,7 @@ export class Decoder {
     for (;;) {
       const value = this.#chunks === null ? this.#item() : this.#chunk();
       if (value === undefined) return undefined;
-      const whole = value === CONTINUE ? undefined : this.#close(value as Value | typeof END);
+      const whole = value === CONTINUE ? undefined : this.#close(value);
       if (whole === undefined) continue;
       this.frame = Buffer.from(this.#bytes.subarray(this.#start, this.#at));
       this.#start = this.#at;

@@ -131,7 +131,7 @@ export function hello(client: TortureClient): Step[] {
   return [vital(['HELLO', String(version)], (reply) => {
     const pairs = reply instanceof Map ? [...reply].flat() : reply;
     if (!Array.isArray(pairs) || (version === 3) !== (reply instanceof Map)) return false;
-    return pairs[pairs.findIndex((each) => text(each as Value) === 'proto') + 1] === version;
+    return pairs[pairs.findIndex((each) => text(each) === 'proto') + 1] === version;
   }, { expected: `proto ${version}` })];
 }
 

@@ -19,7 +19,7 @@ test('what is told in changes is what there is, and what did not change stays th
       for (const { kind, id, remove } of steps) {
         const map = new Map(resources[kind as 'upstreams']);
         const resource: Resource = {
-          kind: kind as 'upstreams', id, value: { revision }, origin: 'store', createdIndex: 1, modifiedIndex: revision,
+          kind, id, value: { revision }, origin: 'store', createdIndex: 1, modifiedIndex: revision,
         };
         if (remove) map.delete(id);
         else map.set(id, resource);

@@ -60,8 +60,8 @@ test('several changes are one, or none', async () => {
 
 test('of fifty writers in two processes on one revision one wins each round: nothing is lost', async () => {
   const stores = await Promise.all([open(), open()]);
-  await stores[0]!.put('upstreams', 'counter', { n: 0 });
-  await expect.poll(() => stores[1]!.get('upstreams', 'counter')?.value).toEqual({ n: 0 });
+  await stores[0].put('upstreams', 'counter', { n: 0 });
+  await expect.poll(() => stores[1].get('upstreams', 'counter')?.value).toEqual({ n: 0 });
   const increment = async (store: EtcdStore): Promise<void> => {
     for (;;) {
       const seen = store.get('upstreams', 'counter')!;

@@ -138,7 +138,7 @@ test('a closed check probes no more', async () => {
 
 test('the defaults that the schema shows are those that are used', () => {
   const shown = (schema: JsonSchema): any => (schema.properties === undefined ? schema.default
-    : Object.fromEntries(Object.entries(schema.properties).map(([name, each]) => [name, shown(each as JsonSchema)])));
+    : Object.fromEntries(Object.entries(schema.properties).map(([name, each]) => [name, shown(each)])));
   const { active, passive } = shown(checksSchema);
   const used = checkConfOf({ active: {}, passive: {} });
   expect(checkConfOf({ active, passive })).toEqual({ ...used, written: active });

@@ -24,7 +24,7 @@ function watchQueues(own: readonly Socket[]): Disposable & { readonly most: numb
     const taken = (write as (...args: unknown[]) => boolean).apply(this, args);
     if (full && !own.includes(this)) most = Math.max(most, this.writableLength);
     return taken;
-  } as typeof write;
+  };
   return { get most() { return most; }, [Symbol.dispose]: () => { Socket.prototype.write = write; } };
 }
 

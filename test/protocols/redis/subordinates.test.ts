@@ -51,7 +51,7 @@ test('each command goes where its key or name says, and answers come back in the
   expect((await keysOf(users!) as string[]).every(isTheirs)).toBe(true);
   expect((await keysOf(main!) as string[]).some(isTheirs)).toBe(false);
   expect((await keysOf(users!) as string[]).length + (await keysOf(main!) as string[]).length).toBe(906);
-  const [length, both, values] = await clients[0]!.pipeline([
+  const [length, both, values] = await clients[0].pipeline([
     ['STRLEN', 'other:0:2'], ['EXISTS', 'user:0:0', 'session:0:3'], ['MGET', 'user:0:0', 'other:0:2'],
   ]);
   // By name it is asked of the reads' server, which has nothing; two keys of one side are asked of it; of both, of the superior.

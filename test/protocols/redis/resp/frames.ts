@@ -73,5 +73,5 @@ export const badNumbers: readonly string[] = [
 /** The pieces of `bytes` cut at these places. */
 export function cutAt(bytes: Buffer, places: readonly number[]): Buffer[] {
   const sorted = [0, ...places.toSorted((a, b) => a - b), bytes.length];
-  return sorted.slice(1).map((to, i) => bytes.subarray(sorted[i]!, to));
+  return sorted.slice(1).map((to, i) => bytes.subarray(sorted[i], to));
 }
