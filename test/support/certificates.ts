@@ -16,7 +16,7 @@ export interface Authority extends Disposable {
   readonly file: string;
   readonly text: string;
   /** For the names, `DNS:a.example` or `IP:127.0.0.1`; `days` below 0: expired. */
-  issue(name: string, alternatives: readonly string[], days?: number, kind?: 'ec' | 'rsa'): Certificate;
+  issue(name: string, alternatives: readonly string[], days?: number, kind?: 'ec' | 'rsa', subject?: string): Certificate;
   /** An authority below this one. */
   subordinate(name: string): Authority;
 }
@@ -46,9 +46,9 @@ function authorityOf(folder: string, file: string, caKey: string): Authority {
   return {
     folder, file,
     text: readFileSync(file, 'utf8'),
-    issue(name, alternatives, days = 2, kind = 'ec') {
+    issue(name, alternatives, days = 2, kind = 'ec', subject = `/CN=${name}`) {
       const [cert, key, request] = ['pem', 'key', 'csr'].map((end) => join(folder, `${name}.${end}`));
-      openssl(folder, 'req', ...(kind === 'ec' ? ec : rsa), '-keyout', key!, '-out', request!, '-subj', `/CN=${name}`);
+      openssl(folder, 'req', ...(kind === 'ec' ? ec : rsa), '-keyout', key!, '-out', request!, '-subj', subject);
       sign(name, request!, `subjectAltName=${alternatives.join(',')}`, cert!, days);
       return { cert: cert!, key: key! };
     },

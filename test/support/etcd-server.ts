@@ -1,8 +1,10 @@
 // A real etcd of the test's own: free ports, a temporary folder.
 import { spawn, type ChildProcess } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { request } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Certificate } from './certificates.ts';
 import { freePort } from './ports.ts';
 
 export interface EtcdServer extends AsyncDisposable {
@@ -15,13 +17,21 @@ export interface EtcdServer extends AsyncDisposable {
   call(path: string, body: object, headers?: Record<string, string>): Promise<any>;
 }
 
-export async function startEtcd(): Promise<EtcdServer> {
+/** Files. etcd shows `server` and asks for a certificate that `ca` signed; `call` shows `client`. */
+export interface EtcdTls {
+  readonly ca: string;
+  readonly server: Certificate;
+  readonly client: Certificate;
+}
+
+export async function startEtcd(tls?: EtcdTls): Promise<EtcdServer> {
   const folder = mkdtempSync(join(tmpdir(), 'millrace-etcd-'));
   const [client, peer] = [await freePort(), await freePort()];
-  const endpoint = `http://127.0.0.1:${client}`;
+  const endpoint = `${tls === undefined ? 'http' : 'https'}://127.0.0.1:${client}`;
   let child: ChildProcess | null = null;
   const call = async (path: string, body: object, headers: Record<string, string> = {}): Promise<any> =>
-    (await fetch(endpoint + path, { method: 'POST', body: JSON.stringify(body), headers })).json();
+    (tls === undefined ? (await fetch(endpoint + path, { method: 'POST', body: JSON.stringify(body), headers })).json()
+      : post(tls, endpoint + path, JSON.stringify(body), headers));
   const kill = async (): Promise<void> => {
     const running = child;
     child = null;
@@ -35,6 +45,7 @@ export async function startEtcd(): Promise<EtcdServer> {
       '--data-dir', join(folder, 'data'), '--name', 'test', '--listen-client-urls', endpoint, '--advertise-client-urls', endpoint,
       '--listen-peer-urls', `http://127.0.0.1:${peer}`, '--initial-advertise-peer-urls', `http://127.0.0.1:${peer}`,
       '--initial-cluster', `test=http://127.0.0.1:${peer}`, '--log-level', 'error',
+      ...(tls === undefined ? [] : ['--cert-file', tls.server.cert, '--key-file', tls.server.key, '--trusted-ca-file', tls.ca, '--client-cert-auth']),
     ], { stdio: 'ignore' });
     let failure: Error | null = null;
     child.once('error', (error) => { failure = error; });
@@ -57,4 +68,21 @@ export async function startEtcd(): Promise<EtcdServer> {
       rmSync(folder, { recursive: true, force: true });
     },
   };
+}
+
+function post({ ca, client }: EtcdTls, url: string, body: string, headers: Record<string, string>): Promise<any> {
+  const files = { ca: readFileSync(ca), cert: readFileSync(client.cert), key: readFileSync(client.key) };
+  return new Promise((resolve, reject) => {
+    const asked = request(url, { method: 'POST', headers, agent: false, ...files }, (response) => {
+      let text = '';
+      response.setEncoding('utf8').on('data', (part: string) => { text += part; }).on('end', () => {
+        try {
+          resolve(JSON.parse(text));
+        } catch (error) {
+          reject(error as Error);
+        }
+      });
+    });
+    asked.once('error', reject).end(body);
+  });
 }

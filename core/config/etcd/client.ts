@@ -2,6 +2,7 @@
 // travel as base64, numbers as decimal texts.
 import { Agent as HttpAgent, request as httpRequest, type ClientRequest, type IncomingMessage } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
+import { foreignAnswer } from './foreign-answer.ts';
 
 export interface EtcdOptions {
   /** `http://127.0.0.1:2379`; asked in turn, beginning with the one that answered last. */
@@ -206,7 +207,7 @@ export class EtcdClient {
             if (status === 200) resolve(parsed);
             else reject(new EtcdError(String(parsed.message ?? parsed.error ?? `status ${status}`), status));
           } catch {
-            reject(new EtcdError(`status ${status}, which is no answer of etcd`, status === 200 ? 502 : status));
+            reject(new EtcdError(foreignAnswer(status, text), status === 200 ? 502 : status));
           }
         });
       });
