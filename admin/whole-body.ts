@@ -3,6 +3,7 @@ import type { FastifyRequest } from 'fastify';
 import { idText, type References } from '../core/config/check.ts';
 import { readDocument, Unreadable } from '../core/config/document.ts';
 import type { Kind, Value } from '../core/config/resource.ts';
+import type { Unlisted } from '../core/config/plugin-list.ts';
 import { readResources, type FileReading } from '../core/config/resource-file.ts';
 import { emptyConfig } from '../core/config/source.ts';
 import type { Problem } from '../core/problem.ts';
@@ -50,7 +51,7 @@ export function listProblems(problems: readonly Problem[], body: Value): ListedP
 }
 
 /** Resources that run plugins which the body does not list. */
-export function listUnlisted(unlisted: readonly { readonly kind: Kind; readonly id: string; readonly text: string }[]): ListedProblem[] {
+export function listUnlisted(unlisted: readonly Unlisted[]): ListedProblem[] {
   return unlisted.map(({ kind, id, text }) => ({ resource_type: kind, resource_id: id, path: kind, error: text }));
 }
 

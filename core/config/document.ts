@@ -57,7 +57,7 @@ export function readDocument(
   if (guarded !== text) visit(document, { Scalar: (_key, node) => unguard(node) });
   if (format === 'json') refuseBadJson(text, document.errors, lines);
   else refuseBadYaml(document.errors, lines);
-  const missing = replaceVariables(document, format, environment);
+  const missing = replaceVariables(document, format, environment, lines);
   return {
     value: toValue(document),
     locate: (place) => position(lines, nodeOffset(document.contents, place.at, isUnknownProperty(place))),
@@ -110,10 +110,11 @@ function toValue(document: Document.Parsed): unknown {
 
 interface Missing { readonly offset: number; readonly variable: string }
 
-function replaceVariables(document: Document, format: 'yaml' | 'json', environment: Environment): Missing[] {
+function replaceVariables(document: Document, format: 'yaml' | 'json', environment: Environment, lines: LineCounter): Missing[] {
   const missing: Missing[] = [];
+  let replacedKeys = false;
   visit(document, {
-    Scalar: (_key, node) => {
+    Scalar: (key, node) => {
       if (typeof node.value !== 'string') return;
       const { text, missing: names, whole } = substitute(node.value, environment);
       missing.push(...names.map((variable) => ({ offset: node.range?.[0] ?? 0, variable })));
@@ -122,9 +123,25 @@ function replaceVariables(document: Document, format: 'yaml' | 'json', environme
       // a number. JSON has no unquoted form, so there the whole string counts.
       const plain = whole && (format === 'json' || node.type === 'PLAIN');
       node.value = plain ? scalarOf(text) : text;
+      if (key === 'key') replacedKeys = true;
     },
   });
+  if (replacedKeys) refuseEqualKeys(document, lines);
   return missing;
+}
+
+// The parser has compared the keys as they were written.
+function refuseEqualKeys(document: Document, lines: LineCounter): void {
+  visit(document, {
+    Map: (_key, { items }) => {
+      const seen = new Set<string>();
+      for (const { key } of items) {
+        const name = nameOf(key);
+        if (seen.has(name)) throw new Unreadable('Map keys must be unique, with their variables replaced, too', position(lines, (key as Node).range?.[0] ?? 0));
+        seen.add(name);
+      }
+    },
+  });
 }
 
 /** Numbers, booleans and null as YAML reads them; anything else stays text. */

@@ -1,12 +1,12 @@
 // Several resources files as one configuration: a list of them, or those of a folder. Each keeps its own last good
 // version; of an id that stands in two of them, the first file's counts.
-import { existsSync } from 'node:fs';
+import { lstatSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { FileSource, type ConfigEvent, type FileSourceOptions } from './file.ts';
 import { joinLists, sameList } from './plugin-list.ts';
 import type { FileProblem } from './resource-file.ts';
 import { kindNames, type Kind, type Resource } from './resource.ts';
-import { filesIn, inOrder, isFolder } from './resource-paths.ts';
+import { filesIn, inOrder, isFolder, looksLikeFile } from './resource-paths.ts';
 import { emptyConfig, Listeners, type Config, type ConfigSource } from './source.ts';
 
 type ById = ReadonlyMap<string, Resource>;
@@ -25,7 +25,7 @@ export type FilesOptions = Omit<FileSourceOptions, 'path'>;
 
 /** A path of a file or folder, or several. Wrong and missing files are reported, not thrown. */
 export function openResources(paths: string | readonly string[], options: FilesOptions): Promise<ResourceFiles> {
-  if (typeof paths === 'string' && !isFolder(paths)) return FileSource.open({ ...options, path: paths });
+  if (typeof paths === 'string' && looksLikeFile(paths) && !isFolder(paths)) return FileSource.open({ ...options, path: paths });
   return FilesSource.open([paths].flat(), options);
 }
 
@@ -34,8 +34,8 @@ const lookMs = 500;
 
 class FilesSource implements ResourceFiles {
   readonly #paths: readonly string[];
-  /** Those of them that were folders at the start: one that is away for a moment is not a file. */
-  readonly #folders: ReadonlySet<string>;
+  /** Those of them that were folders once: one that is away for a moment is not a file. */
+  readonly #folders = new Set<string>();
   readonly #options: FilesOptions;
   readonly #listeners = new Listeners();
   #sources: ReadonlyMap<string, FileSource> = new Map();
@@ -44,6 +44,7 @@ class FilesSource implements ResourceFiles {
   #joinedFrom = new Map<Kind, readonly ById[]>();
   #duplicates = new Set<string>();
   #unreadable = '';
+  #loaded = false;
   /** Files that were not there at the last look: gone, or being replaced. */
   #missing = new Set<string>();
   #timer: NodeJS.Timeout | undefined;
@@ -52,7 +53,6 @@ class FilesSource implements ResourceFiles {
 
   private constructor(paths: readonly string[], options: FilesOptions) {
     this.#paths = paths.map((path) => resolve(path));
-    this.#folders = new Set(this.#paths.filter(isFolder));
     const { references } = options;
     this.#options = {
       ...options,
@@ -76,7 +76,7 @@ class FilesSource implements ResourceFiles {
   }
 
   get loaded(): boolean {
-    return this.#unreadable === '' && [...this.#sources.values()].every(({ loaded }) => loaded);
+    return this.#noteLoaded();
   }
 
   get problems(): readonly FileProblem[] {
@@ -105,7 +105,14 @@ class FilesSource implements ResourceFiles {
     for (const source of this.#sources.values()) await source.close();
   }
 
+  // Once it is, it stays so: a file that comes later and is wrong takes nothing away from what serves.
+  #noteLoaded(): boolean {
+    this.#loaded ||= this.#unreadable === '' && [...this.#sources.values()].every(({ loaded }) => loaded);
+    return this.#loaded;
+  }
+
   async #look(first: boolean): Promise<void> {
+    if (!first) this.#noteLoaded();
     const found = this.#found();
     if (this.#closed || found === null) return;
     const added = found.filter((path) => !this.#sources.has(path));
@@ -127,6 +134,7 @@ class FilesSource implements ResourceFiles {
   /** Null: a folder cannot be read, so nobody knows what is gone. */
   #found(): string[] | null {
     try {
+      for (const path of this.#paths) if (isFolder(path)) this.#folders.add(path);
       const found = this.#paths.flatMap((path) => (this.#folders.has(path) ? filesIn(path) : [path]));
       this.#unreadable = '';
       return inOrder(found);
@@ -144,8 +152,8 @@ class FilesSource implements ResourceFiles {
     for (const path of paths) {
       const report = (event: ConfigEvent): void => {
         // Taking a file out of a folder is how its resources are taken away: no error, and told when it is sure.
-        const takenOut = event.code === 'CONFIG_UNREADABLE' && !this.#paths.includes(path) && !existsSync(path);
-        if (!takenOut && (!together || event.code !== 'CONFIG_INVALID')) this.#options.report(event);
+        const takenOut = event.code === 'CONFIG_UNREADABLE' && !this.#paths.includes(path) && !stands(path);
+        if (!takenOut && !isFolder(path) && (!together || event.code === 'CONFIG_RELOADED')) this.#options.report(event);
       };
       opened.set(path, await FileSource.open({ ...this.#options, path, report }));
     }
@@ -157,6 +165,7 @@ class FilesSource implements ResourceFiles {
     this.#stops.get(path)?.();
     this.#stops.delete(path);
     await source.close();
+    if (this.#folders.has(path)) return;
     this.#options.report({ code: 'CONFIG_RELOADED', level: 'info', text: `${path} is gone, and what stood in it` });
   }
 
@@ -197,7 +206,8 @@ class FilesSource implements ResourceFiles {
         for (const id of config.resources[kind].keys()) {
           const other = first.get(id);
           if (other === undefined) first.set(id, path);
-          else now.add(`${path}: found duplicate id ${id} in ${kind}, which stands in ${other}, too; the one there counts`);
+          // One that is away was renamed, perhaps: the other one is the same under its new name.
+          else if (stands(other) && stands(path)) now.add(`${path}: found duplicate id ${id} in ${kind}, which stands in ${other}, too; the one there counts`);
         }
       }
     }
@@ -212,4 +222,9 @@ class FilesSource implements ResourceFiles {
     }
     return undefined;
   }
+}
+
+/** Also a link that leads nowhere. */
+function stands(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
 }

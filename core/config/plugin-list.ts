@@ -5,7 +5,6 @@ import { effectiveRoute, type Find } from './effective.ts';
 import type { Kind, Resource, Value } from './resource.ts';
 import type { PluginConfs } from './schemas/plugins.ts';
 import type { StreamRouteValue } from './schemas/stream-route.ts';
-import type { Unresolved } from './secrets.ts';
 import type { Config } from './source.ts';
 
 /** Names. Absent: all may run. */
@@ -67,9 +66,17 @@ export function isLeftOut({ _meta: meta }: Value): boolean {
 /** Kinds whose plugins run; those of services and plugin configs run on the routes that name them. */
 const withPlugins = ['stream_routes', 'consumers', 'credentials', 'global_rules'] as const satisfies readonly Kind[];
 
+/** One resource that would run a plugin which is not listed. */
+export interface Unlisted {
+  readonly kind: Kind;
+  readonly id: string;
+  readonly code: 'CONFIG_INVALID';
+  readonly text: string;
+}
+
 export interface Listed {
   readonly config: Config;
-  readonly rejections: readonly Unresolved[];
+  readonly rejections: readonly Unlisted[];
 }
 
 /**
@@ -79,7 +86,7 @@ export interface Listed {
 export function onlyListed(config: Config, list: PluginList | undefined, before: Config | null = null): Listed {
   if (list === undefined) return { config, rejections: [] };
   const find: Find = (kind, id) => config.resources[kind].get(id);
-  const rejections: Unresolved[] = [];
+  const rejections: Unlisted[] = [];
   const resources = { ...config.resources };
   for (const kind of withPlugins) {
     const refused = new Map<string, Resource | undefined>();

@@ -2,10 +2,9 @@
 // indexes are the reference's: a sender may leave out what it knows to be unchanged.
 import { isDeepStrictEqual } from 'node:util';
 import { problem, show, type Problem } from '../problem.ts';
-import { joinLists, onlyListed, type PluginList } from './plugin-list.ts';
+import { joinLists, onlyListed, type PluginList, type Unlisted } from './plugin-list.ts';
 import { kindNames, type Kind, type Resource, type Value } from './resource.ts';
 import { foreignKinds, type FileReading } from './resource-file.ts';
-import type { Unresolved } from './secrets.ts';
 import type { Config } from './source.ts';
 
 /** Kinds that have a version: also those that only the reference has, because senders count them. */
@@ -128,7 +127,7 @@ export class Standalone {
   }
 
   /** What would be in force and runs plugins that the whole does not list. */
-  unlisted({ changes, plugins }: WholePlan, config: Config): readonly Unresolved[] {
+  unlisted({ changes, plugins }: WholePlan, config: Config): readonly Unlisted[] {
     const resources = Object.fromEntries(kindNames.map((kind) => [kind, new Map(config.resources[kind])])) as Record<Kind, Map<string, Resource>>;
     for (const { kind, id, value } of changes) {
       if (value === null) resources[kind].delete(id);

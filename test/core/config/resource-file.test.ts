@@ -240,6 +240,13 @@ test('a variable in a key is replaced', () => {
   expect(config.resources.upstreams.get('u')?.value['nodes']).toEqual({ 'h:6379': 1 });
 });
 
+test('a key that becomes another one by its variable is refused, like one that stands there twice', () => {
+  const text = 'upstreams:\n  - id: u\n    nodes: { "${A}:1": 1, "${B}:1": 2 }\n';
+  const problemsWith = (B: string): readonly string[] => said(read(text, emptyConfig(), { environment: { A: 'a', B } }));
+  expect(problemsWith('b')).toEqual([]);
+  expect(problemsWith('a')).toEqual(['resources.yaml:3:27: Map keys must be unique, with their variables replaced, too']);
+});
+
 test('a variable that is not set makes its item wrong, not the others', () => {
   const text = 'upstreams:\n  - id: a\n    auth: { password: "${NO_SUCH}" }\n    type: memory\n  - id: b\n    type: memory\n';
   const reading = read(text);
