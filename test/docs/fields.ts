@@ -21,8 +21,6 @@ const schemas: Readonly<Record<string, JsonSchema>> = {
   '_meta': metaSchema,
   'protocol redis': redis.schema,
   ...Object.fromEntries(Object.values(kinds).map(({ schemaName, schema }) => [schemaName, schema])),
-  // An upstream's fields have a table of their own.
-  'service': { ...kinds.services.schema, properties: { ...kinds.services.schema.properties, upstream: { type: 'object', description: 'Where requests go of routes that name no upstream.' } } },
   'settings': settingsSchema,
   'settings limits': settingsSchema.properties!['limits']!,
 };
@@ -49,8 +47,8 @@ function fieldRows(schema: JsonSchema, prefix: string): string[][] {
     const row = [
       `\`${path}\``, typeText(field), defaultText(field.default), schema.required?.includes(name) === true ? 'yes' : '', meaning,
     ];
-    // Its fields have a table of their own.
-    if (path.includes('[') && field.properties === upstreamSchema.properties) return [row];
+    // An upstream's fields have a table of their own.
+    if (field.properties === upstreamSchema.properties) return [row];
     return [row, ...below(field, path)];
   });
 }
@@ -71,8 +69,8 @@ function typeText(field: JsonSchema): string {
   if (field.enum !== undefined) return field.enum.map((each) => `\`${String(each)}\``).join(', ');
   if (typeof field['const'] === 'string') return `\`${field['const']}\``;
   if (field.type === undefined) {
-    const forms = alternatives(field).map(typeText);
-    return forms.length > 0 ? forms.join(' or ') : 'any';
+    const forms = new Set(alternatives(field).map(typeText));
+    return forms.size > 0 ? [...forms].join(' or ') : 'any';
   }
   if (field.type === 'array') {
     const items = field.items as JsonSchema | undefined;
