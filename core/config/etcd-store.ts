@@ -1,12 +1,12 @@
 // A store that several Millrace nodes share: etcd. What is there is followed by a watch; a write is answered when the
 // watch has shown it. While etcd is away, the last configuration that was seen goes on, also after a restart (it lies
 // in a file), and writes are refused.
-import { chmodSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { ProxyError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import { isForbiddenName } from '../schema.ts';
 import { EtcdClient, encode, type Batch, type EtcdOptions, type KeyValue, type Watching } from './etcd/client.ts';
+import { readSnapshot, writeSnapshot } from './etcd/snapshot.ts';
 import { isKind, type Kind, type Resource, type Value } from './resource.ts';
 import {
   emptyResources, frozenResource, Listeners, type Committed, type Config, type History, type HistoryPage, type Store, type Version, type Write, type Written,
@@ -52,14 +52,14 @@ export class EtcdStore implements Store {
   /** Rejects with STORE_FAILED when etcd does not answer and was never seen before. */
   static async open(options: EtcdStoreOptions): Promise<EtcdStore> {
     const client = new EtcdClient(options);
+    const last = readSnapshot(options.snapshot);
     try {
-      const config = await readAll(client, options);
+      const config = await readAll(client, options, last);
       const store = new EtcdStore(options, client, config);
       store.#remember();
       store.#follow();
       return store;
     } catch (cause) {
-      const last = readSnapshot(options.snapshot);
       if (last === null) {
         client.close();
         throw new ProxyError('STORE_FAILED', `${where(options)} does not answer (${textOf(cause)}), and there is no snapshot of an earlier run`, { cause });
@@ -222,7 +222,7 @@ export class EtcdStore implements Store {
   async #readAgain(): Promise<void> {
     this.#watching?.close();
     try {
-      const config = await readAll(this.#client, this.#options);
+      const config = await readAll(this.#client, this.#options, this.#config);
       if (this.#closed) return;
       this.#found();
       this.#since = config.revision;
@@ -277,11 +277,7 @@ export class EtcdStore implements Store {
       // Of several changes in a row the last one is enough.
       if (config !== this.#config) return;
       try {
-        mkdirSync(dirname(snapshot), { recursive: true, mode: 0o700 });
-        const text = JSON.stringify({ revision: config.revision, resources: Object.values(config.resources).flatMap((map) => [...map.values()]) });
-        writeFileSync(`${snapshot}.new`, text, { mode: 0o600 });
-        chmodSync(`${snapshot}.new`, 0o600);
-        renameSync(`${snapshot}.new`, snapshot);
+        writeSnapshot(snapshot, config);
       } catch (error) {
         log.error({ code: 'STORE_FAILED', err: error }, 'the snapshot of the configuration could not be written');
       }
@@ -298,8 +294,14 @@ function textOf(cause: unknown): string {
   return message === '' ? code ?? String(cause) : message;
 }
 
-async function readAll(client: EtcdClient, { prefix, log }: EtcdStoreOptions): Promise<Config> {
+/** Throws for an etcd that lost everything: nobody asked for all routes to be taken away. */
+async function readAll(client: EtcdClient, { prefix, log }: EtcdStoreOptions, last: Config | null): Promise<Config> {
   const { revision, list } = await client.range(`${prefix}/`);
+  // A revision never goes back in one etcd. One with any key under the prefix was filled by somebody.
+  if (last !== null && list.length === 0 && revision < last.revision && !isEmpty(last)) {
+    throw new Error(`it is another one than before: its revision went back from ${last.revision} to ${revision}, and it has no key under `
+      + `${prefix}/; put one there, ${prefix}/empty for instance, if everything is to be taken away`);
+  }
   const resources = emptyResources() as Record<Kind, Map<string, Resource>>;
   for (const each of list) {
     const place = placeOf(each.key, prefix);
@@ -307,6 +309,10 @@ async function readAll(client: EtcdClient, { prefix, log }: EtcdStoreOptions): P
     if (resource !== undefined) resources[resource.kind].set(resource.id, resource);
   }
   return { revision, resources };
+}
+
+function isEmpty({ resources }: Config): boolean {
+  return Object.values(resources).every((map) => map.size === 0);
 }
 
 function placeOf(key: string, prefix: string): { readonly kind: Kind; readonly id: string } | null {
@@ -330,24 +336,15 @@ function resourceOf({ key, value: text, createRevision, modRevision }: KeyValue,
   }
 }
 
-function readSnapshot(path: string): Config | null {
-  try {
-    const { revision, resources: list } = JSON.parse(readFileSync(path, 'utf8')) as { revision: number; resources: Resource[] };
-    const resources = emptyResources() as Record<Kind, Map<string, Resource>>;
-    for (const each of list) if (isKind(each.kind)) resources[each.kind].set(each.id, frozenResource(each));
-    return { revision, resources };
-  } catch {
-    return null;
-  }
-}
-
 /** The new configuration with the old objects for what is the same: nothing is built again for it. */
 function keepingUnchanged(old: Config, next: Config): Config {
   const entries = Object.entries(next.resources).map(([kind, map]) => {
     const before = old.resources[kind as Kind];
     const merged = new Map([...map].map(([id, resource]) => {
       const known = before.get(id);
-      return [id, known?.modifiedIndex === resource.modifiedIndex ? known : resource] as const;
+      // Another etcd may have used the same revision for another value.
+      const same = known?.modifiedIndex === resource.modifiedIndex && isDeepStrictEqual(known, resource);
+      return [id, same ? known : resource] as const;
     }));
     const same = merged.size === before.size && [...merged].every(([id, resource]) => before.get(id) === resource);
     return [kind, same ? before : merged] as const;

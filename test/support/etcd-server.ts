@@ -13,6 +13,8 @@ export interface EtcdServer extends AsyncDisposable {
   kill(): Promise<void>;
   /** Starts it again on the same port with the same data. */
   start(): Promise<void>;
+  /** Takes its data away, as a lost disk does; it must not be running. */
+  forget(): Promise<void>;
   /** What etcd answers to a call of its gateway. */
   call(path: string, body: object, headers?: Record<string, string>): Promise<any>;
 }
@@ -63,6 +65,7 @@ export async function startEtcd(tls?: EtcdTls): Promise<EtcdServer> {
   await start();
   return {
     endpoint, kill, start, call,
+    forget: async () => rmSync(join(folder, 'data'), { recursive: true, force: true }),
     async [Symbol.asyncDispose]() {
       await kill();
       rmSync(folder, { recursive: true, force: true });

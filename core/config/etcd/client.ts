@@ -53,10 +53,13 @@ export interface WatchHandlers {
   onEnd(cause: unknown): void;
 }
 
-// A watch sends nothing for hours when nothing changes; a connection that died without a word is found by asking for
-// progress now and then.
-const progressEvery = 10_000;
+// A watch may be silent for long: etcd tells its progress every ten minutes. A peer that died without a word is found
+// by the sockets' keepalive, much sooner.
+const keepaliveAfter = 10_000;
+const longestSilence = 21 * 60_000;
 const longestLine = 64 * 1024 * 1024;
+/** Of one answer: ten thousands of resources with certificates are less. */
+const longestAnswer = 256 * 1024 * 1024;
 
 export class EtcdClient {
   readonly #options: EtcdOptions;
@@ -66,7 +69,7 @@ export class EtcdClient {
 
   constructor(options: EtcdOptions) {
     this.#options = options;
-    const { ca, cert, key, verify = true } = options.tls ?? { verify: true };
+    const { ca, cert, key, verify } = options.tls ?? { verify: true };
     this.#agents = [
       new HttpAgent({ keepAlive: true }),
       new HttpsAgent({
@@ -83,13 +86,13 @@ export class EtcdClient {
   /** All keys that begin so, of one moment. */
   async range(prefix: string): Promise<{ readonly revision: number; readonly list: readonly KeyValue[] }> {
     const { header, kvs = [] } = await this.call('/v3/kv/range', { key: encode(prefix), range_end: encode(after(prefix)) });
-    return { revision: Number(header.revision), list: kvs.map(keyValue) };
+    return { revision: revisionIn(header), list: kvs.map(keyValue) };
   }
 
   /** Does all operations if all comparisons hold. */
   async transaction(compare: readonly object[], success: readonly object[]): Promise<{ readonly succeeded: boolean; readonly revision: number }> {
     const { header, succeeded = false } = await this.call('/v3/kv/txn', { compare, success });
-    return { succeeded, revision: Number(header.revision) };
+    return { succeeded, revision: revisionIn(header) };
   }
 
   async lease(seconds: number): Promise<string> {
@@ -100,60 +103,58 @@ export class EtcdClient {
   watch(prefix: string, from: number, handlers: WatchHandlers): Watching {
     let closed = false;
     let request: ClientRequest | null = null;
-    const end = (cause: unknown): void => {
-      if (closed) return;
+    const close = (): void => {
       closed = true;
       request?.destroy();
+    };
+    const end = (cause: unknown): void => {
+      if (closed) return;
+      close();
       handlers.onEnd(cause);
+    };
+    // Of what was read before a close the rest is nobody's.
+    const take = (line: string): void => {
+      if (closed) return;
+      try {
+        this.#message(line, handlers);
+      } catch (cause) {
+        end(cause);
+      }
     };
     const begin = async (): Promise<void> => {
       const body = JSON.stringify({ create_request: {
         key: encode(prefix), range_end: encode(after(prefix)), start_revision: String(from), progress_notify: true,
       } });
-      request = this.#request('/v3/watch', await this.#authorized());
-      request.setTimeout(progressEvery * 6 * 10, () => end(new Error('etcd sent nothing for ten minutes')));
-      request.on('error', end);
-      request.on('response', (response) => this.#follow(response, handlers, end));
+      const headers = await this.#authorized();
+      if (closed) return;
+      request = this.#request('/v3/watch', headers);
+      const { timeout } = this.#options;
+      const late = setTimeout(() => end(new Error(`no answer in ${timeout} ms`)), timeout);
+      request.on('error', end).on('close', () => clearTimeout(late));
+      request.on('response', (response) => {
+        clearTimeout(late);
+        request?.setTimeout(longestSilence, () => end(new Error(`etcd sent nothing for ${longestSilence / 60_000} minutes`)));
+        followLines(response, take, end);
+      });
       request.end(body);
     };
     begin().catch(end);
-    return { close: () => { closed = true; request?.destroy(); } };
+    return { close };
   }
 
-  #follow(response: IncomingMessage, handlers: WatchHandlers, end: (cause: unknown) => void): void {
-    let rest = '';
-    response.setEncoding('utf8');
-    response.on('data', (text: string) => {
-      rest += text;
-      if (rest.length > longestLine) return end(new Error('a message of etcd is too long'));
-      const lines = rest.split('\n');
-      rest = lines.pop() ?? '';
-      for (const line of lines) if (line.trim() !== '') this.#message(line, handlers, end);
-    });
-    response.on('end', () => end(new Error('etcd ended the watch')));
-    response.on('error', end);
-    response.on('aborted', () => end(new Error('the connection to etcd was lost')));
-  }
-
-  #message(line: string, handlers: WatchHandlers, end: (cause: unknown) => void): void {
-    let message: any;
-    try {
-      message = JSON.parse(line);
-    } catch {
-      return end(new Error('etcd sent what is not JSON'));
-    }
-    const { result, error } = message;
+  /** Throws what ends the watch. */
+  #message(line: string, handlers: WatchHandlers): void {
+    const { result, error } = parsed(line);
     if (error !== undefined) {
       this.#token = null;
-      return end(new EtcdError(String(error.message ?? error.http_status ?? 'watch refused'), 0));
+      throw new EtcdError(String(error?.message ?? error?.http_status ?? 'watch refused'), 0);
     }
     if (result?.compact_revision !== undefined) return handlers.onCompacted();
     if (result?.canceled === true) {
       this.#token = null;
-      return end(new EtcdError(String(result.cancel_reason ?? 'etcd cancelled the watch'), 0));
+      throw new EtcdError(String(result.cancel_reason ?? 'etcd cancelled the watch'), 0);
     }
-    const events = (result?.events ?? []).map(({ type, kv }: any): WatchEvent => ({ ...keyValue(kv), deleted: type === 'DELETE' }));
-    handlers.onBatch({ events, revision: Number(result?.header?.revision ?? 0) });
+    handlers.onBatch({ events: eventsIn(result), revision: revisionIn(result?.header) });
   }
 
   /** Tries every endpoint once. */
@@ -193,21 +194,24 @@ export class EtcdClient {
   #answer(path: string, body: object, headers: Record<string, string>): Promise<any> {
     return new Promise((resolve, reject) => {
       const request = this.#request(path, headers);
-      request.setTimeout(this.#options.timeout, () => request.destroy(new Error(`no answer in ${this.#options.timeout} ms`)));
-      request.on('error', reject);
+      // For the whole of it: an answer in drops is none.
+      const { timeout } = this.#options;
+      const late = setTimeout(() => request.destroy(new Error(`no answer in ${timeout} ms`)), timeout);
+      request.on('error', reject).on('close', () => clearTimeout(late));
       request.on('response', (response) => {
         const parts: Buffer[] = [];
-        response.on('data', (part: Buffer) => parts.push(part));
+        let length = 0;
+        response.on('data', (part: Buffer) => {
+          length += part.length;
+          if (length > longestAnswer) request.destroy(new Error(`an answer of etcd is longer than ${longestAnswer} bytes`));
+          else parts.push(part);
+        });
         response.on('error', reject);
         response.on('end', () => {
-          const text = Buffer.concat(parts).toString('utf8');
-          const status = response.statusCode ?? 0;
           try {
-            const parsed = JSON.parse(text);
-            if (status === 200) resolve(parsed);
-            else reject(new EtcdError(String(parsed.message ?? parsed.error ?? `status ${status}`), status));
-          } catch {
-            reject(new EtcdError(foreignAnswer(status, text), status === 200 ? 502 : status));
+            resolve(answerOf(response.statusCode ?? 0, Buffer.concat(parts).toString('utf8')));
+          } catch (cause) {
+            reject(cause);
           }
         });
       });
@@ -219,11 +223,74 @@ export class EtcdClient {
     const url = new URL(path, this.#options.endpoints[this.#current]);
     const tls = url.protocol === 'https:';
     const make = tls ? httpsRequest : httpRequest;
-    return make(url, { method: 'POST', agent: this.#agents[tls ? 1 : 0], headers: { 'content-type': 'application/json', ...headers } });
+    const request = make(url, { method: 'POST', agent: this.#agents[tls ? 1 : 0], headers: { 'content-type': 'application/json', ...headers } });
+    return request.on('socket', (socket) => socket.setKeepAlive(true, keepaliveAfter));
   }
 }
 
-function keyValue({ key = '', value = '', create_revision: created = 0, mod_revision: modified = 0 }: any): KeyValue {
+function followLines(response: IncomingMessage, take: (line: string) => void, end: (cause: unknown) => void): void {
+  let parts: string[] = [];
+  let length = 0;
+  response.setEncoding('utf8');
+  response.on('data', (text: string) => {
+    const [first = '', ...others] = text.split('\n');
+    length += first.length;
+    parts.push(first);
+    if (length > longestLine) {
+      parts = [];
+      return end(new Error('a message of etcd is too long'));
+    }
+    for (const next of others) {
+      // Joined once it is whole: a long line comes in a thousand pieces.
+      const line = parts.join('');
+      parts = [next];
+      length = next.length;
+      if (line.trim() !== '') take(line);
+    }
+  });
+  response.on('end', () => end(new Error('etcd ended the watch')));
+  response.on('error', end);
+  response.on('aborted', () => end(new Error('the connection to etcd was lost')));
+}
+
+/** What was read is not of etcd when it throws. */
+function parsed(text: string): any {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    throw new Error('etcd sent what is not JSON');
+  }
+  if (typeof value === 'object' && value !== null) return value;
+  throw new Error('etcd sent what is no message of its gateway');
+}
+
+function answerOf(status: number, text: string): any {
+  let answer: any;
+  try {
+    answer = parsed(text);
+  } catch {
+    throw new EtcdError(foreignAnswer(status, text), status === 200 ? 502 : status);
+  }
+  if (status === 200) return answer;
+  throw new EtcdError(String(answer.message ?? answer.error ?? `status ${status}`), status);
+}
+
+function revisionIn(header: any): number {
+  const revision = Number(header?.revision ?? Number.NaN);
+  if (Number.isSafeInteger(revision) && revision >= 0) return revision;
+  throw new EtcdError('an answer without revision, which is none of etcd', 502);
+}
+
+function eventsIn(result: any): WatchEvent[] {
+  const events: unknown = result?.events ?? [];
+  if (!Array.isArray(events)) throw new Error('etcd sent what is no message of its gateway');
+  return events.map((each) => ({ ...keyValue(each?.kv), deleted: each?.type === 'DELETE' }));
+}
+
+function keyValue(kv: any): KeyValue {
+  const { key = '', value = '', create_revision: created = 0, mod_revision: modified = 0 } = kv ?? {};
+  if (typeof key !== 'string' || typeof value !== 'string') throw new Error('etcd sent what is no message of its gateway');
   return { key: decode(key), value: decode(value), createRevision: Number(created), modRevision: Number(modified) };
 }
 
