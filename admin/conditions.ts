@@ -7,9 +7,14 @@ import { refusalText } from './refusal.ts';
 
 const longestTtl = 10 * 365 * 86_400;
 
-/** `?dry_run=true`, `?force=true`; any other value is ignored, as the reference does. */
+/** `?dry_run=true`, `?force=true`. Throws a Refusal (400): who meant to try something must not have it done. */
 export function writeOptions(request: FastifyRequest, audit: Audit): WriteOptions {
   const { dry_run: dryRun, force } = request.query as Readonly<Record<string, unknown>>;
+  if (dryRun !== undefined && dryRun !== 'true' && dryRun !== 'false') {
+    const got = JSON.stringify(dryRun).slice(0, 64);
+    throw refusalText(`dry_run: expected true or false, got ${got}`, ['dry_run'], got, 'true or false');
+  }
+  // Any other value of force is ignored, as the reference does.
   return { dryRun: dryRun === 'true', force: force === 'true', attempt: audit.attemptOf(request) };
 }
 
@@ -34,21 +39,21 @@ function revisionOf({ headers }: FastifyRequest): number | undefined {
   const { 'if-match': match, 'if-none-match': none } = headers;
   if (none !== undefined) {
     if (match === undefined && none.trim() === '*') return 0;
-    throw refusalText('If-None-Match: expected * and no If-Match beside it', ['If-None-Match'], none.slice(0, 64));
+    throw refusalText('If-None-Match: expected * and no If-Match beside it', ['If-None-Match'], none.slice(0, 64), '*');
   }
   if (match === undefined) return undefined;
   if (match.trim() === '*') return -1;
   const digits = /^(?:W\/)?"?(\d{1,15})"?$/.exec(match.trim())?.[1];
   if (digits !== undefined) return Number(digits);
   throw refusalText(
-    `If-Match: expected an ETag such as "12" or *, got ${JSON.stringify(match.slice(0, 64))}`, ['If-Match'], match.slice(0, 64));
+    `If-Match: expected an ETag such as "12" or *, got ${JSON.stringify(match.slice(0, 64))}`, ['If-Match'], match.slice(0, 64), 'an ETag such as "12" or *');
 }
 
 function endOf(ttl: unknown): number {
   const seconds = typeof ttl === 'string' && /^\d{1,12}(\.\d+)?$/.test(ttl) ? Number(ttl) : Number.NaN;
-  if (Number.isNaN(seconds)) throw refusalText('invalid argument ttl: should be a number', ['ttl'], String(ttl).slice(0, 64));
+  if (Number.isNaN(seconds)) throw refusalText('invalid argument ttl: should be a number', ['ttl'], String(ttl).slice(0, 64), 'a number');
   if (seconds > 0 && seconds <= longestTtl) return Math.ceil(Date.now() / 1000 + seconds);
-  throw refusalText(`invalid argument ttl: expected more than 0 and at most ${longestTtl} seconds, got ${seconds}`, ['ttl'], String(seconds));
+  throw refusalText(`invalid argument ttl: expected more than 0 and at most ${longestTtl} seconds, got ${seconds}`, ['ttl'], String(seconds), `more than 0 and at most ${longestTtl} seconds`);
 }
 
 export function etagOf({ modifiedIndex }: Resource): string {

@@ -35,7 +35,7 @@ function replace(old: unknown, path: readonly string[], depth: number, sent: unk
 
 function wrongPath(path: readonly string[]): Refusal {
   const text = path.join('/').slice(0, 200);
-  return refusalText(`invalid sub-path: /${text}`, ['sub-path'], text);
+  return refusalText(`invalid sub-path: /${text}`, ['sub-path'], text, 'a place in an object or list');
 }
 
 function isObject(value: unknown): value is Value {

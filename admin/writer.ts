@@ -7,9 +7,9 @@ import type { Config, Store, Write } from '../core/config/source.ts';
 import { ProxyError } from '../core/errors.ts';
 import type { Logger } from '../core/log.ts';
 import type { Plane, Rejection } from '../core/plane.ts';
-import { nest, problem, type Problem } from '../core/schema.ts';
+import { formatPath, nest, problem, type Problem } from '../core/schema.ts';
 import { auditedChange, type Attempt } from './audit.ts';
-import { notFound, refusalOf, refusalText, refuse, Refusal } from './refusal.ts';
+import { notFound, refusalOf, refuse, Refusal } from './refusal.ts';
 import type { Registry } from './registry.ts';
 import { resourceRows, type ResourceRow } from './resources.ts';
 import { withSecretsKept } from './secrets.ts';
@@ -127,7 +127,7 @@ export class Writer {
     if (revision !== undefined && revision !== store.config.revision) throw configChangedMeanwhile(store.config.revision);
     const changes = typeof asked === 'function' ? await asked() : asked;
     const planned = this.#withDependents(changes.map((change) => this.#plan(change)));
-    for (const each of planned) this.#admit(each);
+    for (const each of planned) this.#admit(each, planned.length > 1);
     const refusal = refusalOf(this.#problems(planned, force));
     if (refusal !== null) throw refusal;
     if (dryRun) return this.#foreseen(planned);
@@ -143,9 +143,9 @@ export class Writer {
     attempt?.written(done.revision);
     const refused = await this.#apply(planned.map(idOf));
     // Who deletes by force what others use has asked for it: they serve as they did until they are put right.
-    if (refused !== undefined && !(force && planned.every(({ value }) => value === null))) {
+    if (refused.length > 0 && !(force && planned.every(({ value }) => value === null))) {
       await this.#takeBack(planned, done.revision);
-      throw refusalText(refused.text, [], '');
+      throw refusalOfWorkers(refused, planned.length > 1);
     }
     const outcomes = planned.map((each): Outcome => ({
       row: each.change.row, id: each.change.id, outcome: outcomeOf(each),
@@ -181,12 +181,12 @@ export class Writer {
   }
 
   /** Throws when it is not ours to change, or not what the caller saw. */
-  #admit({ change, old, value }: Planned): void {
+  #admit({ change, old, value }: Planned, several: boolean): void {
     const { row, id, revision } = change;
     if (this.#options.config.config.resources[row.kind].get(id)?.origin === 'file') {
       throw refuse(409, `${row.singular} ${id} stands in the resources file; it is read-only here, change it there`);
     }
-    if (value === null && old === undefined) throw notFound;
+    if (value === null && old === undefined) throw several ? notFoundAmong(row.kind, id) : notFound;
     if (revision === undefined || (revision === -1 ? old !== undefined : revision === (old?.modifiedIndex ?? 0))) return;
     throw changedMeanwhile(old?.modifiedIndex ?? 0);
   }
@@ -197,9 +197,9 @@ export class Writer {
     const graph = new ReferenceGraph(preview, this.#refers);
     return planned.flatMap(({ change, old, value }) => {
       const { row: { kind }, id } = change;
-      if (value === null) return force ? [] : checkUnused(kind, id, graph.usersOf(kind, id));
-      const problems = checkResource(kind, id, value, references);
-      if (problems.length === 0 && old !== undefined && roleOf(kind, value) !== roleOf(kind, old.value)) {
+      const problems = value !== null ? checkResource(kind, id, value, references)
+        : force ? [] : checkUnused(kind, id, graph.usersOf(kind, id));
+      if (value !== null && problems.length === 0 && old !== undefined && roleOf(kind, value) !== roleOf(kind, old.value)) {
         problems.push(...usersThatBreak(graph.usersOf(kind, id), preview, references));
       }
       // Of several, it must be said which one is meant.
@@ -244,14 +244,14 @@ export class Writer {
   }
 
   /** Returns what the write broke. */
-  async #apply(concerned: readonly { readonly kind: Kind; readonly id: string }[]): Promise<Rejection | undefined> {
+  async #apply(concerned: readonly { readonly kind: Kind; readonly id: string }[]): Promise<readonly Rejection[]> {
     const before = this.#known.rejections;
     const { config } = this.#options.config;
     const rejections = await this.#run(config);
     this.#known = { config, rejections };
     const known = new Set(before.map(nameOf));
-    return rejections.find((each) => concerned.some(({ kind, id }) => each.kind === kind && each.id === id))
-      ?? rejections.find((each) => !known.has(nameOf(each)));
+    const own = rejections.filter((each) => concerned.some(({ kind, id }) => each.kind === kind && each.id === id));
+    return own.length > 0 ? own : rejections.filter((each) => !known.has(nameOf(each)));
   }
 
   async #run(
@@ -343,6 +343,20 @@ function foreseen(kind: Kind, id: string, value: Value, old: Resource | undefine
 }
 
 const onlyWhole = refuse(405, 'resources come as a whole here (admin.standalone): PUT /apisix/admin/configs');
+
+/** Of several, it must be said which one is meant. */
+function notFoundAmong(kind: Kind, id: string): Refusal {
+  return new Refusal(404, { message: 'Key not found', error_msg: `${kind}.${id}: expected an existing ${kinds[kind].singular}, got the id of none` });
+}
+
+function refusalOfWorkers(rejections: readonly Rejection[], several: boolean): Refusal {
+  const problems = rejections.map(({ kind, id, text, at = [], expected = 'what the workers can run', got = 'this' }) => {
+    const sentence = at.length === 0 ? text : text.slice(formatPath(at).length + 2);
+    return problem(several ? [kind, id, ...at] : at, expected, got, sentence);
+  });
+  // Several workers say the same.
+  return refusalOf(problems.filter(({ message }, index) => problems.findIndex((each) => each.message === message) === index))!;
+}
 
 /** The caller's picture of it is old: 412, as for a condition that does not hold. */
 function changedMeanwhile(revision: number): Refusal {

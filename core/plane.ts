@@ -3,6 +3,7 @@ import type { Config } from './config/source.ts';
 import type { Kind } from './config/resource.ts';
 import type { Answer, Question } from './inspect.ts';
 import type { MetricsSnapshot } from './metrics.ts';
+import type { At } from './problem.ts';
 import type { TailBatch, TailOptions } from './tail.ts';
 
 /** One resource that could not be put to use; its last good version goes on serving. */
@@ -11,6 +12,10 @@ export interface Rejection {
   readonly id: string;
   readonly code: string;
   readonly text: string;
+  /** Where in the resource, where that is known, with what was expected there and what came. */
+  readonly at?: At;
+  readonly expected?: string;
+  readonly got?: string;
 }
 
 export interface PlaceStatus {

@@ -15,7 +15,7 @@ export interface SecretManager {
 export interface SecretContext {
   readonly environment: Environment;
   /** Before a file is read: when it changes, everything is looked up anew. */
-  watch(file: string): void;
+  readonly watch: (file: string) => void;
 }
 
 /** Larger than any certificate with its chain. */

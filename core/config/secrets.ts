@@ -12,6 +12,7 @@ import { frozenResource, type Config } from './source.ts';
 
 /** A manager that asks others over the network must not hold every change of the configuration. */
 const longestLookup = 10_000;
+const noAnswer = `no answer within ${longestLookup / 1000} s`;
 
 export interface SecretsOptions {
   readonly managers: () => ReadonlyMap<string, SecretManager>;
@@ -27,7 +28,12 @@ export interface Unresolved {
   readonly id: string;
   readonly code: 'CONFIG_INVALID';
   readonly text: string;
+  readonly at?: At;
+  readonly expected?: string;
+  readonly got?: string;
 }
+
+type Found = string | { readonly why: string };
 
 export interface Resolved {
   readonly config: Config;
@@ -40,6 +46,10 @@ export class Secrets {
   /** By kind and id. */
   #before = new Map<string, Resource>();
   #files = new FileStamps();
+  /** What was found in this round, by reference: what is named often is asked for once. */
+  #found = new Map<string, Found>();
+  /** Managers that did not answer in time in this round. */
+  #late = new Set<string>();
   #maps = new Map<Kind, { readonly from: ReadonlyMap<string, Resource>; readonly to: ReadonlyMap<string, Resource> }>();
 
   constructor(options: SecretsOptions) {
@@ -52,6 +62,8 @@ export class Secrets {
     const before = new Map<string, Resource>();
     const resources = { ...config.resources };
     this.#files = new FileStamps();
+    this.#found = new Map();
+    this.#late = new Set();
     for (const kind of kindNames) {
       // Settings of managers are for this thread only.
       if (kind === 'secrets') continue;
@@ -86,41 +98,55 @@ export class Secrets {
 
   async #resolve(resource: Resource, config: Config, rejections: Unresolved[]): Promise<Resource | undefined> {
     const { kind, id, value } = resource;
-    const reject = (at: At, text: string): undefined => {
-      rejections.push({ kind, id, code: 'CONFIG_INVALID', text: `${formatPath(at)}: ${text}` });
+    const reject = (at: At, expected: string, got: string, text = `expected ${expected}, got ${got}`): void => {
+      rejections.push({ kind, id, code: 'CONFIG_INVALID', at, expected, got, text: `${formatPath(at)}: ${text}` });
     };
+    const before = rejections.length;
     const copy = structuredClone(value);
     const places = secretPlaces(value);
     for (const at of places) {
       const reference = valueAt(value, at) as string;
       const secret = await this.#look(reference, config);
-      if (typeof secret !== 'string') return reject(at, `expected a secret at ${reference}, ${secret.why}`);
-      (valueAt(copy, at.slice(0, -1)) as Record<string | number, unknown>)[at.at(-1)!] = secret;
+      if (typeof secret !== 'string') reject(at, `a secret at ${reference}`, secret.why);
+      else (valueAt(copy, at.slice(0, -1)) as Record<string | number, unknown>)[at.at(-1)!] = secret;
     }
+    if (rejections.length > before) return undefined;
     // Its text would show what was found.
-    const wrong = checkResource(kind, id, copy, withoutResources(this.#options.references)).find(({ at }) => places.some((place) => place.every((name, depth) => name === at[depth])));
-    if (wrong !== undefined) return reject(wrong.at, `expected ${wrong.expected}, ${String(valueAt(value, wrong.at))} holds something else`);
+    const wrong = checkResource(kind, id, copy, withoutResources(this.#options.references))
+      .filter(({ at }) => places.some((place) => place.every((name, depth) => name === at[depth])));
+    for (const { at, expected } of wrong) {
+      reject(at, expected, 'something else', `expected ${expected}, ${String(valueAt(value, at))} holds something else`);
+    }
+    if (wrong.length > 0) return undefined;
     const old = this.#before.get(`${kind}/${id}`);
     const same = old?.modifiedIndex === resource.modifiedIndex && old.origin === resource.origin && isDeepStrictEqual(old.value, copy);
     return same ? old : frozenResource({ ...resource, value: copy });
   }
 
-  async #look(text: string, config: Config): Promise<string | { readonly why: string }> {
+  async #look(text: string, config: Config): Promise<Found> {
+    const before = this.#found.get(text);
+    if (before !== undefined) return before;
+    const found = await this.#lookUp(text, config);
+    this.#found.set(text, found);
+    return found;
+  }
+
+  async #lookUp(text: string, config: Config): Promise<Found> {
     const reference = parseSecretReference(text);
-    if (reference === null) return { why: 'got no such reference' };
+    if (reference === null) return { why: 'no such reference' };
     const { secret, name, member } = reference;
     const { environment, managers } = this.#options;
     try {
       const found = secret === null ? variable(environment, name) : await this.#ask(secret, name, config, managers());
-      if (found === undefined) return { why: 'got nothing' };
+      if (found === undefined) return { why: 'nothing' };
       if (member === null) return found;
       const parsed: unknown = JSON.parse(found);
       const inner = typeof parsed === 'object' && parsed !== null && Object.hasOwn(parsed, member) ? (parsed as Value)[member] : undefined;
-      if (inner === undefined || inner === null) return { why: `got nothing named ${member}` };
+      if (inner === undefined || inner === null) return { why: `nothing named ${member}` };
       return typeof inner === 'string' ? inner : JSON.stringify(inner);
     } catch (error) {
       // JSON's own text quotes what it read.
-      return { why: error instanceof SyntaxError ? 'got no JSON' : `got ${(error as NodeJS.ErrnoException).code ?? (error as Error).message}` };
+      return { why: error instanceof SyntaxError ? 'no JSON' : (error as NodeJS.ErrnoException).code ?? (error as Error).message };
     }
   }
 
@@ -128,10 +154,11 @@ export class Secrets {
     const settings = config.resources.secrets.get(secret);
     const [manager = ''] = secret.split('/');
     if (settings === undefined) throw new Error(`no resource secrets/${secret}`);
+    if (this.#late.has(secret)) throw new Error(noAnswer);
     const { environment } = this.#options;
     const files = this.#files;
     const found = managers.get(manager)?.find(this.#settingsOf(settings.value), name, { environment, watch: (file) => files.add(file) });
-    return found instanceof Promise ? inTime(found) : found;
+    return found instanceof Promise ? this.#inTime(secret, found) : found;
   }
 
   // A manager's own key may stand in the environment; secrets behind secrets would have no order.
@@ -148,16 +175,20 @@ export class Secrets {
     }
     return settings;
   }
-}
 
-async function inTime<Found>(found: Promise<Found>): Promise<Found> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new Error(`no answer within ${longestLookup / 1000} s`)), longestLookup);
-  });
-  try {
-    return await Promise.race([found, late]);
-  } finally {
-    clearTimeout(timer);
+  // One that does not answer is waited for once, however many secrets it has.
+  async #inTime(secret: string, found: Promise<string | undefined>): Promise<string | undefined> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_resolve, reject) => {
+      timer = setTimeout(() => {
+        this.#late.add(secret);
+        reject(new Error(noAnswer));
+      }, longestLookup);
+    });
+    try {
+      return await Promise.race([found, late]);
+    } finally {
+      clearTimeout(timer);
+    }
   }
 }

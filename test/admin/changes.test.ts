@@ -126,7 +126,7 @@ test('several changes happen together, in any order, or not at all', async () =>
   const wrong = await ask(proxy, 'PATCH', '/configs', { upstreams: { u: null, v: upstream }, services: { s: { plugins: { nope: {} } } } });
   expect(wrong.status).toBe(400);
   expect(wrong.body.errors.map(({ message }: { message: string }) => message)).toEqual([
-    'can not delete this upstream, stream_route [r] is still using it now', 'services.s.plugins.nope: unknown plugin [nope]',
+    'upstreams.u: can not delete this upstream, stream_route [r] is still using it now', 'services.s.plugins.nope: unknown plugin [nope]',
   ]);
   expect((await ask(proxy, 'GET', '/upstreams')).body.total).toBe(1);
   // What uses it goes with it.

@@ -20,7 +20,10 @@ async function ping(proxy: Proxy): Promise<string> {
   return String(reply);
 }
 
-const until = (what: () => unknown): Promise<void> => expect.poll(what, { timeout: 10_000, interval: 30 }).toBe(true);
+async function until(what: () => unknown): Promise<void> {
+  await expect.poll(what, { timeout: 10_000, interval: 30 }).toBe(true);
+}
+
 const isServed = (proxy: Proxy): Promise<void> => until(async () => (await ping(proxy)) === 'PONG');
 
 /** From now on links that were made with the old password are of no use. */

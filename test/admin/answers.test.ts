@@ -1,0 +1,68 @@
+// What scripts and people read in answers: where a mistake is, which of several is meant, all of them at once.
+import { expect, test } from 'vitest';
+import { startProxy } from '../support/proxy.ts';
+import { startAdmin } from './admin.ts';
+
+const admin = '/apisix/admin';
+
+test('dry_run is true or false: anything else writes nothing and says so', async () => {
+  await using bench = await startAdmin();
+  for (const value of ['1', 'yes', 'True', '', 'true,true']) {
+    const path = `${admin}/upstreams/u?dry_run=${value}`;
+    expect(await bench.ask('PUT', path, { body: { type: 'memory' } })).toMatchObject({
+      status: 400, json: { errors: [{ path: 'dry_run', expected: 'true or false', got: JSON.stringify(value) }] },
+    });
+  }
+  expect((await bench.ask('DELETE', `${admin}/upstreams/u?dry_run=no`)).status).toBe(400);
+  expect(bench.store.get('upstreams', 'u')).toBeUndefined();
+  expect((await bench.ask('PUT', `${admin}/upstreams/u?dry_run=false`, { body: { type: 'memory' } })).status).toBe(201);
+  // The reference ignores what it does not know here, and so do its users' scripts.
+  expect((await bench.ask('DELETE', `${admin}/upstreams/u?force=yes`)).status).toBe(200);
+});
+
+test('of several changes, the one that cannot be is named: deleted although it is used, or not there', async () => {
+  await using bench = await startAdmin();
+  const patch = (body: unknown) => bench.ask('PATCH', `${admin}/configs`, { body });
+  expect((await patch({ upstreams: { a: { type: 'memory' }, b: { type: 'memory' } }, services: { s: { upstream_id: 'a' } } })).status).toBe(200);
+  const used = await patch({ upstreams: { a: null, b: null } });
+  expect(used).toMatchObject({ status: 400, json: {
+    error_msg: 'can not delete this upstream, service [s] is still using it now', errors: [{ path: 'upstreams.a' }] } });
+  expect(await patch({ upstreams: { b: null, nobody: null } })).toMatchObject({
+    status: 404, json: { message: 'Key not found', error_msg: 'upstreams.nobody: expected an existing upstream, got the id of none' } });
+  expect(bench.store.get('upstreams', 'b')).toBeDefined();
+  expect((await bench.ask('DELETE', `${admin}/upstreams/nobody`)).json).toEqual({ message: 'Key not found' });
+});
+
+test('every secret that is not found is told with its place, of each of several resources', async () => {
+  await using proxy = await startProxy({ route: null, environment: { GIVEN: 'a' } });
+  const upstream = { nodes: { '127.0.0.1:1': 1 }, auth: { username: '$env://NO_USERNAME', password: '$env://NO_PASSWORD' } };
+  const one = await proxy.call('PUT', `${admin}/upstreams/u`, upstream);
+  expect(one.status).toBe(400);
+  expect(one.body).toEqual({
+    error_msg: 'auth.username: expected a secret at $env://NO_USERNAME, got nothing',
+    errors: ['username', 'password'].map((name) => {
+      const expected = `a secret at $env://NO_${name.toUpperCase()}`;
+      return { path: `auth.${name}`, expected, got: 'nothing', message: `auth.${name}: expected ${expected}, got nothing` };
+    }),
+  });
+  const several = await proxy.call('PATCH', `${admin}/configs`, { upstreams: {
+    u: upstream, v: { ...upstream, auth: { password: '$env://GIVEN' } }, w: { ...upstream, auth: { password: '$env://GIVEN/member' } } } });
+  expect(several.body.errors.map(({ path, got }: Record<string, string>) => [path, got])).toEqual([
+    ['upstreams.u.auth.username', 'nothing'], ['upstreams.u.auth.password', 'nothing'], ['upstreams.w.auth.password', 'no JSON']]);
+  expect((await proxy.call('GET', `${admin}/upstreams`)).body.total).toBe(0);
+});
+
+test('secrets of all managers are listed together, and of one manager alone', async () => {
+  await using bench = await startAdmin({ keys: [{ name: 'files', key: 'a-key-of-files-0123456789', role: 'viewer', scopes: ['secrets/file/*'] }] });
+  await bench.ask('PUT', `${admin}/secrets/env/a`, { body: { prefix: 'A_' } });
+  await bench.ask('PUT', `${admin}/secrets/file/b`, { body: { path: '/run/secrets' } });
+  const keys = async (path: string, headers = {}): Promise<string[]> =>
+    (await bench.ask('GET', `${admin}/${path}`, { headers })).json.list.map(({ key }: { key: string }) => key);
+  expect(await keys('secrets')).toEqual(['/apisix/secrets/env/a', '/apisix/secrets/file/b']);
+  expect(await keys('secrets/file')).toEqual(['/apisix/secrets/file/b']);
+  expect(await keys('secrets', { 'X-API-KEY': 'a-key-of-files-0123456789' })).toEqual(['/apisix/secrets/file/b']);
+  expect((await bench.ask('PUT', `${admin}/secrets`, { body: { id: 'env/x' } })).status).toBe(404);
+  for (const path of ['relative', './x', '~/x']) {
+    expect((await bench.ask('PUT', `${admin}/secrets/file/c`, { body: { path } })).json.error_msg).toContain('path: expected an absolute path');
+  }
+});
