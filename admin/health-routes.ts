@@ -14,7 +14,7 @@ export interface HealthRoutesOptions {
 /** No key is needed from this machine, as at the reference's control API. */
 export const localHealthPaths = ['/v1/healthcheck', '/v1/healthcheck/:type', '/v1/healthcheck/:type/:id', '/v1/discovery/:type/dump'];
 
-interface Shown {
+export interface Shown {
   /** `/apisix/upstreams/1` */
   readonly name: string;
   readonly type: string | null;
@@ -28,7 +28,7 @@ type SourceKind = typeof kinds[number];
 
 /** Once for all prefixes. */
 export function addHealthRoutes(server: FastifyInstance, options: HealthRoutesOptions): void {
-  const checked = async (): Promise<Shown[]> => (await shownOf(options)).filter(({ type }) => type !== null);
+  const checked = (): Promise<Shown[]> => checkedUpstreams(options);
   server.get('/v1/healthcheck', async (request, reply) => {
     const list = (await checked()).map(({ name, type, nodes }) => ({ name, type, nodes }));
     return wantsHtml(request.headers.accept) ? page(reply, list) : list;
@@ -72,6 +72,11 @@ function sourceKind(type: string): SourceKind {
 
 async function ask({ plane }: HealthRoutesOptions): Promise<readonly UpstreamsAnswer[]> {
   return await plane.inspect({ what: 'upstreams' }) as readonly UpstreamsAnswer[];
+}
+
+/** Those that have `checks`. */
+export async function checkedUpstreams(options: HealthRoutesOptions): Promise<Shown[]> {
+  return (await shownOf(options)).filter(({ type }) => type !== null);
 }
 
 /** By the resource that the upstream stands in: several routes may share one. */

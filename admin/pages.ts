@@ -1,22 +1,21 @@
 // What is no resource: health for orchestrators and metrics for Prometheus.
 import type { FastifyInstance } from 'fastify';
-import { renderPrometheus } from '../core/metrics.ts';
-import type { Plane } from '../core/plane.ts';
+import { renderPrometheus, type MetricsSnapshot } from '../core/metrics.ts';
 import { refuse } from './refusal.ts';
 
 export const metricsPaths = ['/metrics', '/apisix/prometheus/metrics'];
 export const healthPaths = ['/healthz', '/status', '/status/ready'];
 
 export interface PagesOptions {
-  readonly plane: Pick<Plane, 'metrics'>;
+  readonly metrics: () => Promise<MetricsSnapshot>;
   /** Why no new clients should be sent here; null: they may. */
   readonly ready: () => string | null;
 }
 
-export function addPages(server: FastifyInstance, { plane, ready }: PagesOptions): void {
+export function addPages(server: FastifyInstance, { metrics, ready }: PagesOptions): void {
   for (const path of metricsPaths) {
     server.get(path, async (_request, reply) => {
-      const page = renderPrometheus(await plane.metrics());
+      const page = renderPrometheus(await metrics());
       return reply.type('text/plain; version=0.0.4; charset=utf-8').send(page);
     });
   }

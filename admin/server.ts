@@ -27,6 +27,7 @@ import type { AdminKeys } from './keys.ts';
 import { openApiOf } from './openapi.ts';
 import { addPages, healthPaths, metricsPaths } from './pages.ts';
 import { Permissions } from './permissions.ts';
+import { withReferenceMetrics } from './reference-metrics.ts';
 import { refuse, Refusal } from './refusal.ts';
 import type { Registry } from './registry.ts';
 import { addResourceRoutes } from './resource-routes.ts';
@@ -115,10 +116,12 @@ export async function createAdmin(options: AdminOptions): Promise<AdminServer> {
   server.addHook('onSend', (request, reply) => audit.finish(request, reply));
   readAnyBody(server);
   answerErrors(server, options.log, bodyLimit, audit);
-  addPages(server, { plane: options.plane, ready: options.ready ?? (() => null) });
+  addPages(server, {
+    metrics: async () => withReferenceMetrics(await options.plane.metrics(), options), ready: options.ready ?? (() => null),
+  });
   addHealthRoutes(server, options);
   // Scripts ask so whether the Admin API is there at all; the body is empty, so that it says no more than that.
-  server.head(prefixes[0]!, (_request, reply) => reply.send());
+  if (api) server.head(prefixes[0]!, (_request, reply) => reply.send());
   // The document speaks of the reference's paths; the shorter ones are the same.
   const openApi = openApiOf(routes, prefixes[0]!, options.registry);
   for (const prefix of api ? prefixes : []) {

@@ -203,7 +203,7 @@ function makeFamily(name: string, help: string, type: MetricType, options: Famil
 }
 
 /** `a="1",b="x\ny"` in the order of the names. */
-function labelText(labels: Labels): string {
+export function labelText(labels: Labels): string {
   return Object.keys(labels).toSorted().map((name) => {
     if (!labelPattern.test(name)) throw new Error(`label name: expected ${labelPattern}, got "${name}"`);
     const value = labels[name]!;

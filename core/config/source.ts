@@ -83,6 +83,8 @@ export interface HistoryPage {
  * changes nothing.
  */
 export interface Store extends ConfigSource {
+  /** Why it cannot be reached now; null or absent: it can. */
+  readonly away?: string | null;
   get(kind: Kind, id: string): Resource | undefined;
   /** In the order of creation. */
   list(kind: Kind): readonly Resource[];
