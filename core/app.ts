@@ -22,6 +22,7 @@ import { DataPlane } from './data-plane.ts';
 import { unknownProtocols } from './listener-protocols.ts';
 import { defaultUpstream } from './default-upstream.ts';
 import { ProxyError } from './errors.ts';
+import { foreignWriters } from './foreign-writers.ts';
 import { builtIn, Loader, type ModuleFolder } from './loader.ts';
 import { LocalPlane, type RunningPlane } from './local-plane.ts';
 import type { Logger } from './log.ts';
@@ -93,6 +94,8 @@ export async function startApp(options: AppOptions): Promise<App> {
   ];
   const loadedAt = Date.now();
   await loader.loadAll(folders);
+  const configured = folders.filter((each) => !builtIn.includes(each));
+  for (const text of foreignWriters(configured)) log.warn({ code: 'SETTINGS_INVALID' }, text);
   for (const { error, file } of loader.modules) {
     if (error !== null) log.error({ code: 'MODULE_FAILED', file, text: error }, 'a module could not be loaded');
   }

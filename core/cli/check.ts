@@ -4,6 +4,7 @@ import { extname } from 'node:path';
 import { readDocument, Unreadable } from '../config/document.ts';
 import { isKind, kindNames } from '../config/resource.ts';
 import { defaultUpstream } from '../default-upstream.ts';
+import { foreignWriters } from '../foreign-writers.ts';
 import { builtIn, Loader, type ModuleFolder } from '../loader.ts';
 import { unknownProtocols } from '../listener-protocols.ts';
 import { nearest } from '../problem.ts';
@@ -34,6 +35,7 @@ async function checkSettings(file: string | null, found: Findings): Promise<void
   if (settings === null) return;
   const folders = foldersOf(settings);
   found.warnings.push(...folders.filter(({ path }) => !existsSync(path)).map(({ kind, path }) => `${kind}s: there is no folder ${path}`));
+  found.warnings.push(...foreignWriters(folders));
   const { registry, modules } = await load(folders);
   found.errors.push(...broken(modules));
   const wrong = [
