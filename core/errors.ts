@@ -73,6 +73,7 @@ const failures = {
   MODULE_RELOADED: { source: 'plugin', text: 'a plugin or protocol file was reloaded' },
   NODE_DOWN: { source: 'upstream', text: 'an upstream node was left out' },
   ALL_NODES_DOWN: { source: 'upstream', text: 'all nodes of an upstream are unwell; they are used all the same' },
+  HASH_KEY_EMPTY: { source: 'config', text: 'what chash goes by is empty; the client\'s address is hashed instead' },
   SERVICE_CHANGED: { source: 'upstream', text: 'the nodes of a service changed' },
   SERVICE_FAILED: { source: 'upstream', text: 'a service could not be found' },
   NODE_UP: { source: 'upstream', text: 'an upstream node was taken back' },

@@ -1,10 +1,24 @@
 import type { Session } from '../session.ts';
 import type { UpstreamConf } from './upstream.ts';
 
+/** Routes that were told of, by the version of their upstream. */
+const told = new WeakMap<UpstreamConf, Set<string>>();
+
 /** What consistent hashing goes by for a connection; an empty key falls back to the client's address. */
-export function hashKey({ key = 'remote_addr', hash_on }: UpstreamConf, session: Session): Buffer {
+export function hashKey(conf: UpstreamConf, session: Session): Buffer {
+  const { key = 'remote_addr', hash_on } = conf;
   const text = textOf(key, hash_on, session);
-  return Buffer.from(text === '' ? session.remoteAddress : text);
+  if (text !== '') return Buffer.from(text);
+  warnOnce(conf, session, hash_on === 'consumer' ? 'consumer' : key);
+  return Buffer.from(session.remoteAddress);
+}
+
+// Which clients it concerns may change with each of them; that it happens at all is what an operator must know.
+function warnOnce(conf: UpstreamConf, { route, engine }: Session, key: string): void {
+  const routes = told.get(conf) ?? new Set();
+  if (routes.has(route.id)) return;
+  told.set(conf, routes.add(route.id));
+  engine.log.warn({ code: 'HASH_KEY_EMPTY', route: route.id, hash_on: conf.hash_on ?? 'vars', key }, 'chash: the key is empty; the client\'s address is hashed instead');
 }
 
 function textOf(key: string, hashOn: UpstreamConf['hash_on'], session: Session): string {

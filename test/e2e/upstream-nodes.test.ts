@@ -101,6 +101,22 @@ test('chash keeps a client on its node, and goes by what hash_on says', async ()
   expect(await spread({ hash_on: 'consumer' })).toEqual(byAddress);
 });
 
+test('chash with a key that is empty falls back to the address, and the log says so once per route and version of it', async () => {
+  await using one = await startRedis();
+  const upstream = { type: 'chash', key: 'mqtt_client_id', nodes: [at(one.port)] };
+  await using proxy = await startProxy({ route: { upstream } });
+  const told = (): unknown[] => proxy.records.filter(({ code }) => code === 'HASH_KEY_EMPTY').map(({ route, hash_on, key, level }) => [route, hash_on, key, level]);
+  const visit = async (): Promise<void> => { for (let n = 0; n < 5; n++) expect(await (await proxy.connect()).command('PING')).toBe('PONG'); };
+  await visit();
+  expect(told()).toEqual([['1', 'vars', 'mqtt_client_id', 40]]);
+  await proxy.put('/apisix/admin/stream_routes/1', { upstream: { ...upstream, key: 'x', hash_on: 'cookie' }, protocol: { name: 'redis' } });
+  await visit();
+  expect(told().slice(1)).toEqual([['1', 'cookie', 'x', 40]]);
+  await proxy.put('/apisix/admin/stream_routes/1', { upstream: { ...upstream, key: 'remote_addr' }, protocol: { name: 'redis' } });
+  await visit();
+  expect(told()).toHaveLength(2);
+});
+
 test('ewma: on a route with a protocol, clients go to the node that answers faster', async () => {
   await using near = await startRedis();
   await using far = await startRedis();
