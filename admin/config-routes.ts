@@ -6,7 +6,7 @@ import type { References } from '../core/config/check.ts';
 import { joinLists, onlyListed } from '../core/config/plugin-list.ts';
 import { isKind, kindNames, type Value } from '../core/config/resource.ts';
 import type { Config } from '../core/config/source.ts';
-import type { Standalone } from '../core/config/standalone.ts';
+import { Standalone } from '../core/config/standalone.ts';
 import { nearest, type Problem } from '../core/problem.ts';
 import type { Audit } from './audit.ts';
 import { wholeOptions } from './conditions.ts';
@@ -58,7 +58,8 @@ export function addConfigRoutes(server: FastifyInstance, prefix: string, options
     // References that lead nowhere are warnings to a file, because the other half may come; here all is said.
     const missing = reading.warnings.filter(({ at }) => typeof at[1] === 'number');
     const { rejections: unlisted } = onlyListed(reading.config, reading.config.plugins);
-    const errors = [...listProblems([...reading.problems, ...missing], value), ...listUnlisted(unlisted)];
+    const numbers = (standalone ?? new Standalone()).problems(value, reading);
+    const errors = [...listProblems([...numbers, ...reading.problems, ...missing], value), ...listUnlisted(unlisted)];
     if (errors.length > 0) throw new Refusal(400, { error_msg: 'Configuration validation failed', errors });
     return {};
   });

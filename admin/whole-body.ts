@@ -10,7 +10,7 @@ import type { Problem } from '../core/problem.ts';
 import { refuse, type ListedProblem } from './refusal.ts';
 
 export interface WholeBody {
-  /** As parsed; empty when the body as a whole was refused. */
+  /** As parsed; empty when it is no object. */
   readonly value: Value;
   readonly reading: FileReading;
 }
@@ -24,14 +24,14 @@ export function wholeBody({ body, headers }: FastifyRequest, references: Referen
   const reading = readResources(text, emptyConfig(), {
     name: 'body', format, environment: {}, lines: false, references: { ...references, resource: () => undefined },
   });
-  return { reading, value: reading.readable ? readDocument(text, format, {}).value as Value : whyUnreadable(text, format) };
+  return { reading, value: parsed(text, format) };
 }
 
 // A text that is no document at all is answered in the reference's words.
-function whyUnreadable(text: string, format: 'yaml' | 'json'): Value {
+function parsed(text: string, format: 'yaml' | 'json'): Value {
   try {
-    readDocument(text, format, {});
-    return {};
+    const { value } = readDocument(text, format, {});
+    return typeof value === 'object' && value !== null && !Array.isArray(value) ? value as Value : {};
   } catch (error) {
     if (!(error instanceof Unreadable)) throw error;
     const { line, column } = error.position;

@@ -66,9 +66,13 @@ export function readResources(text: string, last: Config, options: ReadingOption
   if (half !== null) return refuse(half, lastLine(text));
   try {
     const document = readDocument(text, options.format, options.environment);
-    const shape = wrongShape(document.value);
-    if (shape !== null) return refuse(shape, document.locate(shape));
-    return new Reading(document, last, options).result();
+    const shapes = wrongShapes(document.value);
+    if (!isObject(document.value)) return refuse(shapes[0]!, document.locate(shapes[0]!));
+    const reading = new Reading(document, last, options).result();
+    if (shapes.length === 0) return reading;
+    // Refused as a whole, but all that is wrong is told at once.
+    const wrong = shapes.map((each) => located(options.name, document.locate(each), each));
+    return { config: last, readable: false, warnings: [], problems: [...wrong, ...reading.problems], indexes: new Map() };
   } catch (error) {
     if (error instanceof Unreadable) {
       return refuse(problem([], 'a readable file', 'another', error.message), error.position);
@@ -80,25 +84,24 @@ export function readResources(text: string, last: Config, options: ReadingOption
 /**
  * What makes the whole file doubtful: a misspelled kind would otherwise read as "all its resources are gone".
  */
-function wrongShape(value: unknown): Problem | null {
+function wrongShapes(value: unknown): Problem[] {
   if (value === null || value === undefined) {
     const text = 'expected resources, got an empty file; `stream_routes: []` means none';
-    return problem([], 'resources', 'nothing', text);
+    return [problem([], 'resources', 'nothing', text)];
   }
-  if (typeof value !== 'object' || Array.isArray(value)) {
-    return problem([], 'an object of kinds', 'something else');
-  }
-  for (const [name, list] of Object.entries(value)) {
+  if (!isObject(value)) return [problem([], 'an object of kinds', 'something else')];
+  return Object.entries(value).flatMap(([name, list]): Problem[] => {
     const at: At = [name];
-    if (!isKind(name)) {
-      if (name === 'plugins' || foreignKinds.includes(name) || name.endsWith('_conf_version')) continue;
-      const meant = nearest(name, [...kindNames, 'plugins']);
-      const hint = meant === undefined ? '' : `, did you mean "${meant}"?`;
-      return problem(at, 'known kind', name, `unknown property ${JSON.stringify(cut(name))}${hint}`);
-    }
-    if (list !== null && !Array.isArray(list)) return problem(at, 'a list', typeof list);
-  }
-  return null;
+    if (isKind(name)) return list === null || Array.isArray(list) ? [] : [problem(at, 'a list', typeof list)];
+    if (name === 'plugins' || foreignKinds.includes(name) || name.endsWith('_conf_version')) return [];
+    const meant = nearest(name, [...kindNames, 'plugins']);
+    const hint = meant === undefined ? '' : `, did you mean "${meant}"?`;
+    return [problem(at, 'known kind', name, `unknown property ${JSON.stringify(cut(name))}${hint}`)];
+  });
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 interface Item {
@@ -208,8 +211,10 @@ class Reading {
 
   /** Credentials stand in a list of their own or, as in the reference, among the consumers. */
   #entries(kind: Kind): readonly { readonly at: At; readonly entry: unknown }[] {
-    const listed = (name: Kind): { at: At; entry: unknown }[] =>
-      ((this.#values[name] ?? []) as readonly unknown[]).map((entry, index) => ({ at: [name, index], entry }));
+    const listed = (name: Kind): { at: At; entry: unknown }[] => {
+      const list = this.#values[name];
+      return Array.isArray(list) ? list.map((entry: unknown, index) => ({ at: [name, index], entry })) : [];
+    };
     if (kind === 'consumers') return listed(kind).filter(({ entry }) => pairOf(entry) === undefined);
     if (kind !== 'credentials') return listed(kind);
     return [...listed(kind), ...listed('consumers').filter(({ entry }) => pairOf(entry) !== undefined)];
@@ -261,7 +266,9 @@ class Reading {
     };
     for (const kind of kindNames) {
       for (const { at, id, value } of this.#listed[kind]) {
-        if (config.resources[kind].has(id)) this.#warnings.push(...nest(at, checkReferences(kind, id, value, lookup)));
+        if (id === '') continue;
+        const told = this.#problems.map((each) => each.path);
+        this.#warnings.push(...nest(at, checkReferences(kind, id, value, lookup)).filter(({ path }) => !told.includes(path)));
       }
     }
   }

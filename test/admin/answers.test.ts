@@ -66,3 +66,37 @@ test('secrets of all managers are listed together, and of one manager alone', as
     expect((await bench.ask('PUT', `${admin}/secrets/file/c`, { body: { path } })).json.error_msg).toContain('path: expected an absolute path');
   }
 });
+
+test('configs/validate tells everything at once: misspelt kinds, versions, items that are wrong, and what they name', async () => {
+  await using bench = await startAdmin();
+  const validate = async (body: unknown): Promise<readonly string[]> => {
+    const { status, json } = await bench.ask('POST', `${admin}/configs/validate`, { body });
+    return status === 200 ? [] : json.errors.map(({ path, error }: Record<string, string>) => `${path}: ${error}`);
+  };
+  const redis = { name: 'redis' };
+  expect(await validate({
+    stream_route: [], services: {}, upstreams_conf_version: 'x', routes_conf_version: -1,
+    upstreams: [{ id: '1', type: 'memory' }, { id: '1', type: 'memory' }, 3],
+    stream_routes: [{ id: 'a', protocol: redis, upstream_id: 'none', plugins: { 'limit-count': {} } }],
+  })).toEqual([
+    'upstreams_conf_version: upstreams_conf_version must be a number',
+    'routes_conf_version: routes_conf_version must be greater than or equal to (0)',
+    'stream_route: unknown property "stream_route", did you mean "stream_routes"?', 'services: expected a list, got object',
+    'stream_routes[0].plugins.limit-count.count: expected integer, got nothing',
+    'upstreams[1].id: found duplicate id 1 in upstreams', 'upstreams[2]: expected object, got 3',
+  ]);
+  // Where no kind is missing, what leads nowhere is told beside what is wrong in the same item.
+  expect(await validate({
+    stream_routes: [
+      { id: 'a', protocol: { ...redis, superior_id: 'b' }, upstream_id: 'none', plugin_config_id: 7, plugins: { 'limit-count': { count: 0 } } },
+      { id: 'b', protocol: redis, upstream_id: [] },
+    ],
+    upstreams_conf_version: 3,
+  })).toEqual([
+    'stream_routes[0].plugins.limit-count.count: expected 1 or more, got 0',
+    expect.stringMatching(/^stream_routes\[1\]\.upstream_id: expected /),
+    'stream_routes[0].plugin_config_id: failed to fetch plugin config info by plugin config id [7], response code: 404',
+    'stream_routes[0].upstream_id: failed to fetch upstream info by upstream id [none], response code: 404',
+  ]);
+  expect(await validate({ upstreams: [{ id: '1', type: 'memory' }], upstreams_conf_version: 3 })).toEqual([]);
+});

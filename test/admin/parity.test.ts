@@ -246,6 +246,8 @@ test('AA-25 ST-11 ST-12 a whole configuration is validated with all its errors, 
   });
   expect(more.body.errors.map(({ resource_type: kind, resource_id: id, index, error }: any) => `${kind}[${index}] ${id}: ${error}`)).toEqual([
     'stream_routes[0] r: unknown plugin [limit-cuont], did you mean "limit-count"?', 'stream_routes[1] s: expected 1..65535, got 0',
+    'stream_routes[0] r: failed to fetch upstream info by upstream id [nowhere], response code: 404',
+    'stream_routes[1] s: failed to fetch upstream info by upstream id [nowhere], response code: 404',
     'credentials[0] nobody/1: consumer nobody not found',
     "global_rules[0] a: plugin 'limit-count' already exists in global rule with id 'b'",
     "global_rules[1] b: plugin 'limit-count' already exists in global rule with id 'a'",

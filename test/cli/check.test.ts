@@ -28,6 +28,7 @@ test('a resources file is checked with plugins and protocols, every mistake on a
   const { code, out, err } = await place.run('check', '-c', 'resources.yaml');
   expect([code, out]).toEqual([1, '']);
   expect(err.trim().split('\n')).toEqual([
+    'warning: resources.yaml:10:18: stream_routes[1].upstream_id: failed to fetch upstream info by upstream id [u], response code: 404',
     'resources.yaml:4:18: stream_routes[0].server_port: expected 1..65535, got 70000',
     'resources.yaml:5:46: stream_routes[0].protocol.conf.faults: expected array, got string "a"',
     'resources.yaml:6:41: stream_routes[0].upstream.nodes["127.0.0.1:0"]: invalid port 0, expected 1..65535',
