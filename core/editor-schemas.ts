@@ -22,6 +22,15 @@ export function settingsFileSchema(): JsonSchema {
   return { $schema: draft, title: 'Settings of Millrace', ...withPlaceholders(settingsSchema) };
 }
 
+const listOfPlugins: JsonSchema = {
+  description: 'Plugins that may run; without it all that are loaded.', type: 'array', maxItems: 1000,
+  items: {
+    anyOf: [{ type: 'string' }, {
+      type: 'object', required: ['name'], additionalProperties: false, properties: { name: { type: 'string' }, stream: { type: 'boolean' } },
+    }],
+  },
+};
+
 export function resourcesFileSchema(modules: Modules): JsonSchema {
   const parts = resourceParts(modules, (name) => `#/definitions/${name}`);
   const lists = kindNames.map((kind) => [kind, { type: ['array', 'null'], items: inFile(kind, parts, modules) }]);
@@ -29,9 +38,9 @@ export function resourcesFileSchema(modules: Modules): JsonSchema {
     $schema: draft, title: 'Resources of Millrace',
     ...withPlaceholders({
       type: 'object', additionalProperties: false,
-      properties: Object.fromEntries(lists) as Parts,
+      properties: { ...Object.fromEntries(lists) as Parts, plugins: listOfPlugins },
       // What an export of the reference has beside; it is ignored.
-      patternProperties: { '_conf_version$': { type: 'integer' }, '^(routes|consumer_groups|protos|plugins)$': {} },
+      patternProperties: { '_conf_version$': { type: 'integer' }, '^(routes|consumer_groups|protos)$': {} },
       definitions: { plugins: parts['plugins'] },
     }),
   };
