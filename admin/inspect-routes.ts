@@ -14,7 +14,9 @@ const mostListed = 10_000;
 
 export function addInspectRoutes(server: FastifyInstance, prefix: string, plane: Pick<Plane, 'inspect'>): void {
   server.get<{ Querystring: Query }>(`${prefix}/sessions`, async ({ query }) => {
-    const filter = filterOf(query);
+    known(query, [...filters, 'limit', 'after']);
+    const after = numberOf(query, 'after', 0, Number.MAX_SAFE_INTEGER);
+    const filter = { ...filterOf(query), ...(after === undefined ? {} : { after }) };
     const limit = numberOf(query, 'limit', 1, mostListed) ?? usualLimit;
     const answers = await plane.inspect({ what: 'sessions', filter, limit }) as readonly SessionsAnswer[];
     const list = answers.flatMap((each) => each.list).toSorted((a, b) => a.id - b.id);
@@ -27,6 +29,7 @@ export function addInspectRoutes(server: FastifyInstance, prefix: string, plane:
     return session;
   });
   server.delete<{ Querystring: Query }>(`${prefix}/sessions`, async ({ query }) => {
+    known(query, filters);
     const filter = filterOf(query);
     if (Object.keys(filter).length === 0) {
       throw refusalText(`expected one of ${filters.join(', ')}: without any, every client would be cut off`);
@@ -39,13 +42,15 @@ export function addInspectRoutes(server: FastifyInstance, prefix: string, plane:
     return { killed };
   });
   server.get<{ Querystring: Query }>(`${prefix}/explain`, async ({ query }) => {
+    known(query, ['server', 'client', 'sni', 'command']);
+    const words = (textOf(query, 'command') ?? '').split(/\s+/).filter((word) => word !== '');
     const server = textOf(query, 'server') ?? '127.0.0.1:9101';
     const [address, port] = splitAddress(server);
     const client = addressOf(textOf(query, 'client') ?? (address.startsWith(unixClient) ? unixClient : '127.0.0.1'), 'client');
     const sni = textOf(query, 'sni')?.toLowerCase() ?? null;
     const origin = { remoteAddress: client, remotePort: 0, localAddress: address, localPort: port, sni, tls: sni !== null };
     // All workers run the same routes.
-    const [answer] = await plane.inspect({ what: 'explain', origin }) as readonly ExplainAnswer[];
+    const [answer] = await plane.inspect({ what: 'explain', origin, words }) as readonly ExplainAnswer[];
     return { connection: { client, server: address.startsWith(unixClient) ? address : `${address}:${port}`, sni }, ...answer };
   });
 }
@@ -55,11 +60,24 @@ async function kill(plane: Pick<Plane, 'inspect'>, filter: SessionFilter): Promi
   return answers.reduce((sum, { killed }) => sum + killed, 0);
 }
 
+/** A filter that is misspelt, empty or there twice would leave more sessions than were meant. */
+function known(query: Query, names: readonly string[]): void {
+  for (const [name, value] of Object.entries(query)) {
+    if (!names.includes(name)) {
+      throw refusalText(`${name.slice(0, 64)}: expected one of ${names.join(', ')}`, [name.slice(0, 64)]);
+    }
+    if (typeof value !== 'string') throw refusalText(`${name}: expected it once`, [name]);
+    if (value === '') throw refusalText(`${name}: expected a value, got nothing`, [name]);
+  }
+}
+
 function filterOf(query: Query): SessionFilter {
   const idle = numberOf(query, 'idle', 0, 1e9);
   const texts = (['route', 'client', 'user', 'protocol'] as const)
     .map((name) => [name, textOf(query, name)] as const).filter(([, text]) => text !== undefined);
-  return { ...Object.fromEntries(texts), ...(idle === undefined ? {} : { idle }) };
+  const client = textOf(query, 'client');
+  if (client !== undefined) addressOf(client, 'client');
+  return { ...Object.fromEntries(texts), ...(client === undefined ? {} : { client: client.replace(/^\[(.*)\]$/, '$1') }), ...(idle === undefined ? {} : { idle }) };
 }
 
 function textOf(query: Query, name: string): string | undefined {

@@ -194,7 +194,15 @@ export class DataPlane {
   }
 
   inspect(question: Question): Answer {
-    return inspect(question, { worker: this.#options.worker, engine: this.engine, routes: this.routes, surroundings: this.#surroundings });
+    const { engine, routes } = this;
+    const { worker, settings } = this.#options;
+    const statuses = [...[...this.#open.values()].map(({ status }) => status), ...this.#failed.values()];
+    const anywhere = new Set(['0.0.0.0', '::']);
+    return inspect(question, {
+      worker, engine, routes, surroundings: this.#surroundings,
+      listenerAt: (address, port) => statuses.find((each) => each.port === port && (each.address === address || anywhere.has(each.address))) ?? null,
+      fallbackAt: (port) => routes.fallback(settings.listeners.find((each) => each.port === port)?.protocol),
+    });
   }
 
   metrics(): MetricsSnapshot {

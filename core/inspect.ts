@@ -5,6 +5,9 @@ import type { Routes } from './reload.ts';
 import type { Origin } from './connection.ts';
 import { endpoint } from './endpoint.ts';
 import type { Session } from './session.ts';
+import type { ListenerStatus } from './plane.ts';
+import type { OperationExplained } from './protocol.ts';
+import type { Route } from './route.ts';
 import { upstreamsNow, type UpstreamsAnswer } from './upstream-status.ts';
 import type { UpstreamSurroundings } from './upstream-surroundings.ts';
 
@@ -17,6 +20,8 @@ export interface SessionFilter {
   readonly protocol?: string;
   /** Seconds without a request, at least. */
   readonly idle?: number;
+  /** Those with a higher number only. */
+  readonly after?: number;
 }
 
 export interface SessionInfo {
@@ -44,7 +49,8 @@ export type Question =
   | { readonly what: 'sessions'; readonly filter: SessionFilter; readonly limit: number }
   | { readonly what: 'kill'; readonly filter: SessionFilter }
   | { readonly what: 'upstreams' }
-  | { readonly what: 'explain'; readonly origin: Origin };
+  /** `words`: an operation, the name first; none: only the connection is asked about. */
+  | { readonly what: 'explain'; readonly origin: Origin; readonly words: readonly string[] };
 
 export interface SessionsAnswer { readonly total: number; readonly list: readonly SessionInfo[] }
 export interface KillAnswer { readonly killed: number }
@@ -53,13 +59,17 @@ export interface KillAnswer { readonly killed: number }
 export interface Passed { readonly route: string; readonly why: string }
 
 export interface ExplainAnswer {
-  /** Null: no stream route matches. */
+  /** Null: nobody listens on that port. */
+  readonly listener: ListenerStatus | null;
+  /** Null: the connection is closed. `default`: that of the listener, as no stream route matches. */
   readonly route: string | null;
   readonly protocol: string | null;
   /** In the order in which they run. */
   readonly plugins: readonly { readonly name: string; readonly priority: number; readonly phases: readonly string[] }[];
   readonly nodes: readonly { readonly address: string; readonly available: boolean; readonly weight: number; readonly priority: number }[];
   readonly others: readonly Passed[];
+  /** Null: none was asked about, or the protocol cannot say. */
+  readonly operation: OperationExplained | null;
 }
 
 export type Answer = SessionsAnswer | KillAnswer | ExplainAnswer | UpstreamsAnswer;
@@ -69,6 +79,10 @@ export interface Inspected {
   readonly engine: Engine;
   readonly routes: Routes;
   readonly surroundings: UpstreamSurroundings;
+  /** Who listens there. */
+  readonly listenerAt: (address: string, port: number) => ListenerStatus | null;
+  /** Where clients of that listener go whom no stream route takes. */
+  readonly fallbackAt: (port: number) => Route | null;
 }
 
 export function inspect(question: Question, plane: Inspected): Answer {
@@ -76,14 +90,16 @@ export function inspect(question: Question, plane: Inspected): Answer {
     case 'sessions': return listSessions(question.filter, question.limit, plane);
     case 'kill': return kill(question.filter, plane);
     case 'upstreams': return upstreamsNow(plane.surroundings, plane.worker);
-    case 'explain': return explain(question.origin, plane);
+    case 'explain': return explain(question.origin, question.words, plane);
   }
 }
 
 function listSessions(filter: SessionFilter, limit: number, { engine, worker }: Inspected): SessionsAnswer {
   const now = engine.clock.now();
   const found = [...engine.sessions].filter((session) => fits(session, filter, now));
-  return { total: found.length, list: found.slice(0, limit).map((session) => infoOf(session, worker, now)) };
+  const { after = 0 } = filter;
+  const listed = after === 0 ? found : found.filter((session) => session.id > after);
+  return { total: found.length, list: listed.slice(0, limit).map((session) => infoOf(session, worker, now)) };
 }
 
 /** Ends them at once; what they asked for is not answered. */
@@ -116,21 +132,24 @@ function infoOf(session: Session, worker: number, now: number): SessionInfo {
   };
 }
 
-function explain(origin: Origin, { routes }: Inspected): ExplainAnswer {
-  const chosen = routes.router.match(origin);
-  const built = chosen === null ? undefined : routes.builtOf(chosen.id);
-  const others = [...routes.matched].filter(([id]) => id !== chosen?.id).map(([route, conf]): Passed => (
-    { route, why: mismatchOf(conf, origin) ?? `it matches, but route ${chosen!.id} is more specific, has a higher priority or a lower id` }));
+function explain(origin: Origin, words: readonly string[], { routes, listenerAt, fallbackAt }: Inspected): ExplainAnswer {
+  const matched = routes.router.match(origin);
+  const chosen = matched ?? fallbackAt(origin.localPort);
+  const backend = chosen?.plan?.backend;
+  const others = [...routes.matched].filter(([id]) => id !== matched?.id).map(([route, conf]): Passed => (
+    { route, why: mismatchOf(conf, origin) ?? `it matches, but route ${matched!.id} is more specific, has a higher priority or a lower id` }));
   const places = chosen?.plan?.places ?? [];
   return {
+    listener: listenerAt(origin.localAddress, origin.localPort),
     route: chosen?.id ?? null,
     protocol: chosen?.protocol ?? null,
     plugins: places.map(({ plugin, priority, hooks }) => ({
       name: plugin, priority,
       phases: (['connect', 'request', 'response', 'log', 'disconnect'] as const).filter((phase) => hooks[phase] !== undefined),
     })),
-    nodes: built?.upstream?.choices ?? [],
+    nodes: chosen === null ? [] : routes.upstreamOf(chosen)?.choices ?? [],
     others: others.slice(0, mostOthers),
+    operation: words.length === 0 ? null : backend?.explain?.(words) ?? null,
   };
 }
 

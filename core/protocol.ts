@@ -65,6 +65,24 @@ export interface Backend {
   /** Settles it exactly once, now or later; one that is not enqueued may travel in a run of its session. */
   send(request: Request): void;
   close(): void;
+  /** What would become of an operation, for `explain`: its words as a person writes them, the name first. Does nothing. */
+  explain?(words: readonly string[]): OperationExplained;
+}
+
+export interface OperationExplained {
+  readonly operation: string;
+  readonly keys: readonly string[];
+  /** How it travels, as the end of a sentence. */
+  readonly treatment: string;
+  /** Why the protocol does not pass it on; null: it does. */
+  readonly refused: string | null;
+  /** Faults of the protocol's own configuration that it would meet. */
+  readonly faults: readonly object[];
+  /** Whose upstream answers it: the route, or one that is subordinate to it. */
+  readonly route: string;
+  readonly nodes: readonly { readonly address: string; readonly available: boolean; readonly weight: number; readonly priority: number }[];
+  /** Subordinate routes that it does not go to. */
+  readonly others: readonly { readonly route: string; readonly why: string }[];
 }
 
 export interface EmbeddedServer {

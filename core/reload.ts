@@ -113,8 +113,9 @@ export class Routes {
     return [...this.#built].filter(([key]) => !key.startsWith(defaultPrefix)).map(([key, { value }]) => [key, value] as const);
   }
 
-  builtOf(id: string): { readonly upstream: Upstream | null } | undefined {
-    return this.#built.get(id);
+  upstreamOf(route: Route): Upstream | null {
+    for (const built of this.#built.values()) if (built.route === route) return built.upstream;
+    return null;
   }
 
   /** Builds and swaps. `embedded`: protocol → `host:port` of its embedded server. */

@@ -72,6 +72,7 @@ export function build(done: (code: ExitCode) => void): Command {
     .option('--client <address>', 'client address', '127.0.0.1')
     .option('--server <address:port>', 'where the client connects to', '127.0.0.1:9101')
     .option('--sni <name>', 'TLS server name')
+    .option('--command <words>', 'a command that the client sends, such as "get user:1"')
     .option('--json', 'print the whole answer')
     .action(async (options: ExplainOptions) => {
       const { explain } = await import('./explain.ts');

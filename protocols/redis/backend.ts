@@ -1,6 +1,6 @@
 // Where a route's commands go, compiled once per configuration.
 import type { Engine } from '../../core/engine.ts';
-import type { Backend, BackendOptions } from '../../core/protocol.ts';
+import type { Backend, BackendOptions, OperationExplained } from '../../core/protocol.ts';
 import type { Request } from '../../core/request.ts';
 import type { Session } from '../../core/session.ts';
 import { hashKey } from '../../core/upstream/hash-key.ts';
@@ -8,6 +8,7 @@ import type { Link } from '../../core/upstream/link.ts';
 import type { Node } from '../../core/upstream/node.ts';
 import type { Upstream } from '../../core/upstream/upstream.ts';
 import { commands } from './commands/table.ts';
+import { explainCommand } from './explain.ts';
 import { LinkSet } from './link-set.ts';
 import { Subordinates, type MatchConf } from './subordinates.ts';
 import type { Identity } from './link.ts';
@@ -25,13 +26,14 @@ const latencyBuckets = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1]
 
 export class RedisBackend implements Backend {
   readonly upstream: Upstream | null;
+  readonly conf: RedisConf;
+  readonly route: string;
   readonly dedicated: boolean;
   /** Every command is counted and timed on its own: `protocol.metric.enable`. */
   readonly perOperation: boolean;
   /** Whom commands may be for instead; null: nobody. */
   readonly subordinates: Subordinates | null;
   readonly #engine: Engine;
-  readonly #route: string;
   readonly #allowed: ReadonlySet<string>;
   readonly #counts = new Int32Array(commands.length).fill(-1);
   readonly #totals = new Int32Array(commands.length).fill(-1);
@@ -40,10 +42,11 @@ export class RedisBackend implements Backend {
   constructor(options: BackendOptions<RedisConf>) {
     const { conf, engine } = options;
     this.upstream = options.upstream;
+    this.conf = conf;
+    this.route = options.routeId;
     this.dedicated = conf.upstream_connection === 'dedicated';
     this.perOperation = options.perOperation;
     this.#engine = engine;
-    this.#route = options.routeId;
     this.subordinates = options.subordinates.length === 0 ? null : new Subordinates(options.subordinates.map((each) => ({
       backend: new RedisBackend({ ...options, ...each, subordinates: [] }), match: each.conf.match,
     })));
@@ -55,6 +58,10 @@ export class RedisBackend implements Backend {
   }
 
   close(): void {}
+
+  explain(words: readonly string[]): OperationExplained {
+    return explainCommand(words, this, this.#engine.limits);
+  }
 
   /** Whether the route allows a harmful command: by its name, or by its container's. */
   allows(name: string): boolean {
@@ -100,14 +107,14 @@ export class RedisBackend implements Backend {
     let latency = this.#latencies[id]!;
     if (latency < 0) {
       latency = metrics.histogram('apisix_redis_commands_latency_seconds', 'From a command being read to its answer.',
-        { route: this.#route, command: labelOf(id) }, { bounds: latencyBuckets });
+        { route: this.route, command: labelOf(id) }, { bounds: latencyBuckets });
       this.#latencies[id] = latency;
     }
     metrics.observe(latency, duration, amount);
   }
 
   #register(table: Int32Array, id: number, name: string, help: string): number {
-    const index = this.#engine.metrics.counter(name, help, { route: this.#route, command: labelOf(id) });
+    const index = this.#engine.metrics.counter(name, help, { route: this.route, command: labelOf(id) });
     table[id] = index;
     return index;
   }

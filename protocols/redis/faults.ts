@@ -60,6 +60,11 @@ export function faultPlaces(conf: RedisConf): readonly ProtocolPlace[] {
   return [{ name: 'redis-faults', priority: 20_000, hooks: compileFaults(faults) }];
 }
 
+/** The fault that a command would meet, if its percentage is so inclined. */
+export function faultFor(conf: RedisConf, request: Request): object | null {
+  return rulesOf((conf.faults ?? []) as unknown as readonly Fault[]).get(request.name)?.find(request)?.fault ?? null;
+}
+
 interface Rule {
   readonly fault: Fault;
   /** 0 ≤ roll() < 100. */
@@ -86,11 +91,7 @@ class CommandRules {
 }
 
 function compileFaults(faults: readonly Fault[]): Hooks {
-  const byCommand = new Map<string, CommandRules>();
-  for (const fault of faults) {
-    const rule: Rule = { fault, roll: roller(fault.seed) };
-    for (const command of fault.commands) addRule(byCommand, command.toLowerCase(), rule);
-  }
+  const byCommand = rulesOf(faults);
   const longest = Math.max(0, ...faults.map(({ delay }) => delay ?? 0));
   return {
     maxWait: longest * 1000 + 1000,
@@ -105,6 +106,15 @@ function compileFaults(faults: readonly Fault[]): Hooks {
       return undefined;
     },
   };
+}
+
+function rulesOf(faults: readonly Fault[]): Map<string, CommandRules> {
+  const byCommand = new Map<string, CommandRules>();
+  for (const fault of faults) {
+    const rule: Rule = { fault, roll: roller(fault.seed) };
+    for (const command of fault.commands) addRule(byCommand, command.toLowerCase(), rule);
+  }
+  return byCommand;
 }
 
 function addRule(byCommand: Map<string, CommandRules>, name: string, rule: Rule): void {

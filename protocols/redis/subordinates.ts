@@ -44,6 +44,18 @@ export class Subordinates {
     this.#rules = [...rules.filter((rule) => !isOpen(rule)), ...rules.filter(isOpen)];
   }
 
+  /** Where a request would go, and why the others are not it. `shared`: it may leave the superior at all. */
+  explain(request: RedisRequest, shared: boolean): { readonly rule: Rule | null; readonly others: readonly { route: string; why: string }[] } {
+    const why = new Map(this.#rules.map((rule) => [rule, shared ? mismatch(rule, request)
+      : 'a command that needs a connection of its own, or none, stays with the superior route'] as const));
+    const chosen = this.#rules.find((rule) => why.get(rule) === null) ?? null;
+    return {
+      rule: chosen,
+      others: this.#rules.filter((rule) => rule !== chosen)
+        .map((rule) => ({ route: rule.backend.route, why: why.get(rule) ?? `it fits, but ${chosen!.backend.route} comes first` })),
+    };
+  }
+
   /** Null: the superior's own upstream. */
   choose(request: RedisRequest): RedisBackend | null {
     for (const { backend, commands, keys } of this.#rules) {
@@ -52,6 +64,13 @@ export class Subordinates {
     }
     return null;
   }
+}
+
+/** Null: it fits. */
+function mismatch({ commands, keys }: Rule, request: RedisRequest): string | null {
+  if (commands !== null && !commands.has(request.name)) return `match.commands: ${request.name} is not among them`;
+  if (keys === null || allMatch(request, keys)) return null;
+  return request.keyCount === 0 ? 'match.keys: the command has no key' : 'match.keys: a key of the command fits none of them';
 }
 
 /** A command without keys matches no pattern; one with keys on both sides stays where it is. */
