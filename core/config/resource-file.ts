@@ -258,9 +258,11 @@ class Reading {
 
   #warnAboutReferences(config: Config): void {
     const { references } = this.#options;
+    // What stands there and is wrong is told itself; it is not missing.
+    const listed = (kind: Kind, id: string): Value | undefined => this.#listed[kind].find((item) => item.id === id)?.value;
     const lookup: References = {
       ...withoutResources(references),
-      resource: (kind, id) => config.resources[kind].get(id)?.value ?? references.resource?.(kind, id),
+      resource: (kind, id) => config.resources[kind].get(id)?.value ?? listed(kind, id) ?? references.resource?.(kind, id),
       refers: (plugin, conf) => references.refers?.(plugin, conf) ?? [],
       globalRuleOf: resourcesIn(() => config).globalRuleOf,
     };

@@ -93,7 +93,7 @@ test('configs/validate tells everything at once: misspelt kinds, versions, items
     ],
     upstreams_conf_version: 3,
   })).toEqual([
-    'stream_routes[0].plugins.limit-count.count: expected 1 or more, got 0',
+    'stream_routes[0].plugins.limit-count.count: expected at least 1, got 0',
     expect.stringMatching(/^stream_routes\[1\]\.upstream_id: expected /),
     'stream_routes[0].plugin_config_id: failed to fetch plugin config info by plugin config id [7], response code: 404',
     'stream_routes[0].upstream_id: failed to fetch upstream info by upstream id [none], response code: 404',
