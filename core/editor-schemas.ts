@@ -19,7 +19,11 @@ type Parts = Readonly<Record<string, JsonSchema>>;
 const draft = 'http://json-schema.org/draft-07/schema#';
 
 export function settingsFileSchema(): JsonSchema {
-  return { $schema: draft, title: 'Settings of Millrace', ...withPlaceholders(settingsSchema) };
+  const { listeners } = settingsSchema.properties!;
+  // The check of settings says the same in a sentence.
+  const items = { ...listeners!.items as JsonSchema, anyOf: [{ required: ['port'] }, { required: ['unix'] }] };
+  const properties = { ...settingsSchema.properties, listeners: { ...listeners, items } };
+  return { $schema: draft, title: 'Settings of Millrace', ...withPlaceholders({ ...settingsSchema, properties }) };
 }
 
 const listOfPlugins: JsonSchema = {
