@@ -1,7 +1,7 @@
 // What a schema cannot say about certificates: whether they can be read, belong together and can be used. Found when
 // they are written, so that no listener ever has to refuse what was taken. What has the wrong shape is passed over.
 import { problem, type At, type Problem } from '../problem.ts';
-import { wrongCertificates, wrongCiphers, wrongPair } from '../tls/pem.ts';
+import { wrongCertificates, wrongCiphers, wrongPair, wrongRevocations } from '../tls/pem.ts';
 import type { Value } from './resource.ts';
 
 export function wrongSsl(ssl: Value): Problem[] {
@@ -16,7 +16,11 @@ export function wrongSsl(ssl: Value): Problem[] {
     problems.push(...pairProblems(cert, keys[index], (field) => [`${field}s`, index]));
   }
   const client = ssl['client'] as Value | null | undefined;
-  if (typeof client === 'object' && client !== null) problems.push(...authorityProblems(client['ca'], ['client', 'ca']));
+  if (typeof client === 'object' && client !== null) {
+    problems.push(...authorityProblems(client['ca'], ['client', 'ca']));
+    const wrong = typeof client['crl'] === 'string' ? wrongRevocations(client['crl']) : null;
+    if (wrong !== null) problems.push(problem(['client', 'crl'], 'revocation lists in PEM', wrong));
+  }
   const ciphers = typeof ssl['ciphers'] === 'string' ? wrongCiphers(ssl['ciphers']) : null;
   if (ciphers !== null) problems.push(problem(['ciphers'], 'ciphers in the notation of OpenSSL', ciphers));
   return problems;

@@ -1,11 +1,19 @@
 // Certificates with their keys, and for whom they are: from resources of the kind `ssls`, or from the settings' files.
 import type { Resource } from '../config/resource.ts';
 import type { SslValue, TlsVersion } from '../config/schemas/ssl.ts';
+import { revocationsIn } from './pem.ts';
 
 export interface Pair {
   /** PEM; the certificate with its chain. */
   readonly cert: string;
   readonly key: string;
+}
+
+export interface ClientRules {
+  readonly ca: string;
+  readonly depth: number;
+  /** PEM, one list each; null: nobody asks whether a certificate was revoked. */
+  readonly revoked: readonly string[] | null;
 }
 
 /** Plain data: it is posted to workers. Never logged. */
@@ -17,7 +25,7 @@ export interface Credential {
   /** One per kind of key. */
   readonly pairs: readonly Pair[];
   /** Clients must show a certificate. */
-  readonly client: { readonly ca: string; readonly depth: number } | null;
+  readonly client: ClientRules | null;
   /** Null: all that the listener takes. */
   readonly versions: readonly TlsVersion[] | null;
   readonly ciphers: string | null;
@@ -31,10 +39,14 @@ export function credentialOf(id: string, ssl: SslValue): Credential {
     source: `ssls/${id}`,
     names: [...(ssl.sni === undefined ? [] : [ssl.sni]), ...(ssl.snis ?? [])].map((name) => name.toLowerCase()),
     pairs: pairsOf(ssl),
-    client: ssl.client === undefined ? null : { ca: ssl.client.ca, depth: ssl.client.depth ?? defaultDepth },
+    client: ssl.client === undefined ? null : clientRulesOf(ssl.client),
     versions: ssl.ssl_protocols ?? null,
     ciphers: ssl.ciphers ?? null,
   };
+}
+
+function clientRulesOf({ ca, depth = defaultDepth, crl }: NonNullable<SslValue['client']>): ClientRules {
+  return { ca, depth, revoked: crl === undefined ? null : revocationsIn(crl) };
 }
 
 export function pairsOf({ cert, key, certs, keys }: SslValue): Pair[] {

@@ -15,6 +15,23 @@ export function certificatesIn(pem: string): X509Certificate[] {
   return (pem.match(block) ?? []).map((each) => new X509Certificate(each));
 }
 
+/** Each for itself: TLS reads one of a text only. */
+export function revocationsIn(pem: string): string[] {
+  return pem.match(/-----BEGIN X509 CRL-----[^-]+-----END X509 CRL-----/g) ?? [];
+}
+
+/** Null: there is at least one list, and all can be read. */
+export function wrongRevocations(pem: string): string | null {
+  const lists = revocationsIn(pem);
+  if (lists.length === 0) return 'a text without a list';
+  try {
+    createSecureContext({ crl: lists });
+    return null;
+  } catch {
+    return 'a list that cannot be read';
+  }
+}
+
 /** Null: they can be used together. */
 export function wrongPair({ cert, key }: Pair): PairProblem | null {
   const wrong = wrongCertificates(cert);

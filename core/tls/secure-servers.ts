@@ -86,5 +86,8 @@ function ticketsOf(credential: Credential, name: string, secret: Uint8Array): Tl
 /** Nobody who must show a certificate resumes: it is looked at anew for each connection. */
 function clientOptions({ client }: Credential): TlsOptions {
   if (client === null) return {};
-  return { ca: client.ca, requestCert: true, rejectUnauthorized: true, secureOptions: constants.SSL_OP_NO_TICKET };
+  return {
+    ca: client.ca, requestCert: true, rejectUnauthorized: true, secureOptions: constants.SSL_OP_NO_TICKET,
+    ...(client.revoked === null ? {} : { crl: [...client.revoked] }),
+  };
 }

@@ -286,6 +286,36 @@ describe('client certificates', () => {
     }
   });
 
+  test.each<Version>(['TLSv1.2', 'TLSv1.3'])('T2 one that was revoked is refused, the others are let in; a list that is out of date refuses all (%s)', async (version) => {
+    const [mallory, middle] = [authority.issue('mallory', ['DNS:mallory']), authority.subordinate(`middle-${version}`)];
+    const versions = { minVersion: version, maxVersion: version } as const;
+    const served = { ...issue('mtls.example'), sni: 'mtls.example' };
+    await route('1', 0, {});
+    await ssl('1', { ...served, client: { ca: authority.text } });
+    expect(await greeting('mtls.example', { ...pem(mallory), ...versions })).toBe('1');
+    const session = await dial('mtls.example', { ...pem(mallory), ...versions });
+    await ssl('1', { ...served, client: { ca: authority.text, crl: authority.revocations([mallory]) } });
+    expect(await greeting('mtls.example', { ...pem(mallory), ...versions })).not.toBe('1');
+    // Ten refusals a second are logged, and the tests before had theirs.
+    await sleep(1000);
+    expect(await greeting('mtls.example', { ...pem(mallory), ...versions, session: session.getSession() })).not.toBe('1');
+    expect(String(logged('TLS_CLIENT_REFUSED').at(-1)!['msg'])).toContain('CERT_REVOKED');
+    session.destroy();
+    expect(await greeting('mtls.example', { ...issue('jack'), ...versions })).toBe('1');
+    // Of an authority in between there is no list: nobody knows.
+    const near = pem(middle.issue('near', ['DNS:near']));
+    const chain = { key: near.key, cert: `${near.cert}\n${middle.text}` };
+    expect(await greeting('mtls.example', { ...chain, ...versions })).not.toBe('1');
+    await ssl('1', { ...served, client: { ca: authority.text, crl: authority.revocations([mallory]) + middle.revocations([]) } });
+    expect(await greeting('mtls.example', { ...chain, ...versions })).toBe('1');
+    await ssl('1', { ...served, client: { ca: authority.text, crl: authority.revocations([], -1) } });
+    expect(await greeting('mtls.example', { ...issue('jack'), ...versions })).not.toBe('1');
+    for (const [crl, got] of [[authority.text, 'a text without a list'], [`-----BEGIN X509 CRL-----\n${'AAAA'.repeat(20)}\n-----END X509 CRL-----\n`, 'a list that cannot be read']]) {
+      const { status, body } = await proxy.call('PUT', '/apisix/admin/ssls/1', { ...served, client: { ca: authority.text, crl } });
+      expect([status, body.error_msg]).toEqual([400, `client.crl: expected revocation lists in PEM, got ${got}`]);
+    }
+  });
+
   test('the chain may be as long as depth says', async () => {
     const [middle, lower] = [authority.subordinate('middle'), authority.subordinate('middle2').subordinate('lower')];
     const near = pem(middle.issue('near', ['DNS:near']));

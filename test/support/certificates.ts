@@ -17,12 +17,16 @@ export interface Authority extends Disposable {
   readonly text: string;
   /** For the names, `DNS:a.example` or `IP:127.0.0.1`; `days` below 0: expired. */
   issue(name: string, alternatives: readonly string[], days?: number, kind?: 'ec' | 'rsa', subject?: string): Certificate;
+  /** Its list of those that count no more; `days` below 0: one that is out of date. */
+  revocations(revoked: readonly Certificate[], days?: number): string;
   /** An authority below this one. */
   subordinate(name: string): Authority;
 }
 
 const ec = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
 const rsa = ['-newkey', 'rsa:2048', '-nodes'];
+
+const caSettings = '[ca]\ndefault_ca = own\n[own]\ndatabase = index.txt\ncrlnumber = crlnumber\ndefault_md = sha256\n';
 
 function openssl(folder: string, ...args: string[]): void {
   execFileSync('openssl', args, { cwd: folder, stdio: 'pipe' });
@@ -51,6 +55,15 @@ function authorityOf(folder: string, file: string, caKey: string): Authority {
       openssl(folder, 'req', ...(kind === 'ec' ? ec : rsa), '-keyout', key!, '-out', request!, '-subj', subject);
       sign(name, request!, `subjectAltName=${alternatives.join(',')}`, cert!, days);
       return { cert: cert!, key: key! };
+    },
+    revocations(revoked, days = 2) {
+      const own = mkdtempSync(join(folder, 'crl-'));
+      for (const [name, text] of [['index.txt', ''], ['crlnumber', '01\n'], ['ca.cnf', caSettings]] as const) writeFileSync(join(own, name), text);
+      const ca = ['ca', '-config', 'ca.cnf', '-cert', file, '-keyfile', caKey];
+      for (const { cert } of revoked) openssl(own, ...ca, '-revoke', cert);
+      const dates = days > 0 ? ['-crldays', String(days)] : ['-crl_lastupdate', '20200101000000Z', '-crl_nextupdate', '20200102000000Z'];
+      openssl(own, ...ca, '-gencrl', ...dates, '-out', 'list.pem');
+      return readFileSync(join(own, 'list.pem'), 'utf8');
     },
     subordinate(name) {
       const own = mkdtempSync(join(folder, `${name}-`));

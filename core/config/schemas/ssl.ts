@@ -12,7 +12,7 @@ export interface SslValue {
   readonly keys?: readonly string[];
   readonly sni?: string;
   readonly snis?: readonly string[];
-  readonly client?: { readonly ca: string; readonly depth?: number };
+  readonly client?: { readonly ca: string; readonly depth?: number; readonly crl?: string };
   readonly ssl_protocols?: readonly TlsVersion[];
   readonly ciphers?: string;
   readonly status?: 0 | 1;
@@ -47,6 +47,10 @@ export const sslSchema: JsonSchema = {
       description: 'Clients must show a certificate.',
       properties: {
         ca: pem('Certificates (PEM) that must have signed it.'),
+        crl: {
+          type: 'string', minLength: 64, maxLength: 1048576,
+          description: 'Revocation lists (PEM), one of each authority of the chain: whom they name is refused, and everybody once one is out of date.',
+        },
         depth: { type: 'integer', minimum: 0, maximum: 100, description: 'Most certificates between the client\'s and one of `ca`; default 1.' },
       },
     },
