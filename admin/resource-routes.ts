@@ -102,9 +102,7 @@ class ResourceRoutes {
     const body = bodyOf(request);
     const id = call.id === '' ? idIn(row, request.params, givenId(row, body)) : call.id;
     if (id === '') throw refusalText(row.missingId, ['id'], 'nothing', 'an id');
-    if (call.id !== '' && givenId(row, body) !== '' && givenId(row, body) !== ownPart(id)) {
-      throw refusalText(`wrong ${row.singular} id`, [row.idMember], JSON.stringify(givenId(row, body)), JSON.stringify(ownPart(id)));
-    }
+    if (call.id !== '') refuseOtherId(row, id, body);
     this.#options.permissions.refuseOther(request, row.kind, id);
     return this.#write(call, { row, id, make: () => withoutGivenId(row, body), ...changeConditions(request) });
   }
@@ -125,9 +123,12 @@ class ResourceRoutes {
     if (!row.methods.includes('PATCH')) throw refuse(405, `not supported \`PATCH\` method for ${row.singular}`);
     const body = bodyOf(request);
     if (id === '') throw refusalText(row.missingId, ['id'], 'nothing', 'an id');
+    if (path.length === 0) refuseOtherId(row, id, body);
     const make = (old: Value | undefined): unknown => {
       if (old === undefined) throw notFound;
-      return path.length === 0 ? withoutGivenId(row, mergePatch(old, body)) : replaceAt(old, path, body);
+      if (path.length > 0) return replaceAt(old, path, body);
+      const shown = this.#options.config.config.resources[row.kind].get(id);
+      return withoutGivenId(row, mergePatch(old, withoutShownTimes(body, shown)));
     };
     return this.#write(call, { row, id, make, keepsEnd: true, ...changeConditions(request) });
   }
@@ -159,6 +160,19 @@ function bodyOf({ body }: FastifyRequest): unknown {
   const value = Buffer.isBuffer(body) ? parseBody(body) : undefined;
   if (value === undefined) throw refuse(400, 'missing configurations');
   return value;
+}
+
+function refuseOtherId(row: ResourceRow, id: string, body: unknown): void {
+  const given = givenId(row, body);
+  if (given === '' || given === ownPart(id)) return;
+  throw refusalText(`wrong ${row.singular} id`, [row.idMember], JSON.stringify(given), JSON.stringify(ownPart(id)));
+}
+
+// Who reads a resource, changes it and sends it back means no change of its times.
+function withoutShownTimes(body: unknown, shown: Resource | undefined): unknown {
+  if (typeof body !== 'object' || body === null || Array.isArray(body)) return body;
+  const times: Readonly<Record<string, unknown>> = { create_time: shown?.createTime, update_time: shown?.updateTime };
+  return Object.fromEntries(Object.entries(body).filter(([name, value]) => value === undefined || value !== times[name]));
 }
 
 function ownPart(id: string): string {

@@ -49,6 +49,9 @@ function wrongKey({ type, key, hash_on: hashOn }: Value): Problem[] {
   if (typeof key === 'string' && (hashOn ?? 'vars') === 'vars' && !variableName.test(key)) {
     return [problem(['key'], 'the name of a variable, such as remote_addr', show(key))];
   }
+  if (typeof key === 'string' && (hashOn === 'header' || hashOn === 'cookie') && !/^[\w-]+$/.test(key)) {
+    return [problem(['key'], `the name of a ${hashOn}: letters, digits, - and _`, show(key))];
+  }
   if (key !== undefined) return [];
   return [problem(['key'], 'what chash hashes, such as remote_addr', 'nothing',
     'missing key: type chash expects one, such as remote_addr')];

@@ -100,3 +100,39 @@ test('configs/validate tells everything at once: misspelt kinds, versions, items
   ]);
   expect(await validate({ upstreams: [{ id: '1', type: 'memory' }], upstreams_conf_version: 3 })).toEqual([]);
 });
+
+test('what GET shows may be sent back with PATCH, times and id with it; other times or ids are refused', async () => {
+  await using bench = await startAdmin();
+  const kinds: readonly [string, object][] = [
+    ['upstreams/u', { type: 'memory' }], ['consumers/jack', { username: 'jack' }], ['consumers/jack/credentials/c', { plugins: {} }],
+    ['secrets/env/e', { prefix: 'A_' }], ['plugin_metadata/limit-count', { count: 1 }],
+  ];
+  for (const [path, value] of kinds) {
+    await bench.ask('PUT', `${admin}/${path}`, { body: value });
+    const { value: shown } = (await bench.ask('GET', `${admin}/${path}`)).json;
+    expect(shown.create_time, path).toEqual(expect.any(Number));
+    const again = await bench.ask('PATCH', `${admin}/${path}`, { body: shown });
+    expect([again.status, again.json.value], path).toEqual([200, shown]);
+    for (const [name, text] of [['create_time', 'the property is forbidden:  create_time'], ['update_time', 'the property is forbidden:  update_time']] as const) {
+      expect((await bench.ask('PATCH', `${admin}/${path}`, { body: { ...shown, [name]: 1 } })).json.error_msg, path).toBe(text);
+      // A PUT says everything anew: the reference refuses them there, whatever they say.
+      expect((await bench.ask('PUT', `${admin}/${path}`, { body: { ...value, [name]: shown[name] } })).json.error_msg, path).toBe(text);
+    }
+    const idMember = path === 'consumers/jack' ? 'username' : 'id';
+    expect((await bench.ask('PATCH', `${admin}/${path}`, { body: { [idMember]: 'other' } })).json.error_msg, path).toMatch(/^wrong .* id$/);
+  }
+});
+
+test('names of headers and cookies that are hashed are letters, digits, - and _', async () => {
+  await using bench = await startAdmin();
+  const put = async (hashOn: string, key: string): Promise<readonly [number, string | undefined]> => {
+    const { status, json } = await bench.ask('PUT', `${admin}/upstreams/u`, { body: { type: 'chash', nodes: { 'a:1': 1 }, hash_on: hashOn, key } });
+    return [status, json.error_msg];
+  };
+  for (const hashOn of ['header', 'cookie']) {
+    expect((await put(hashOn, 'X-User_1'))[0]).toBeLessThan(300);
+    for (const key of ['a b', 'a:b', '$a', 'ä']) {
+      expect(await put(hashOn, key)).toEqual([400, `key: expected the name of a ${hashOn}: letters, digits, - and _, got ${JSON.stringify(key)}`]);
+    }
+  }
+});
