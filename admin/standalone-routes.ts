@@ -64,10 +64,8 @@ async function replaceInTurn(
     return reply.code(204).send();
   }
   const { value: body, reading } = wholeBody(request, references);
-  const wrongNumbers = refusalOf(standalone.problems(body, reading));
-  if (wrongNumbers !== null) throw wrongNumbers;
   const unchanged = standalone.unchanged(body);
-  const problems = reading.problems.filter(({ at }) => !unchanged.has(String(at[0])));
+  const problems = [...standalone.problems(body, reading), ...reading.problems.filter(({ at }) => !unchanged.has(String(at[0])))];
   const [first] = problems;
   if (first !== undefined) {
     throw new Refusal(400, { error_msg: refusalOf([first])!.message, errors: listProblems(problems, body) });

@@ -45,7 +45,7 @@ export function listProblems(problems: readonly Problem[], body: Value): ListedP
     const [kind = '', index] = at;
     const id = typeof index === 'number' ? idOf(kind as Kind, (body[kind] as readonly unknown[])[index]) : '';
     return {
-      resource_type: String(kind), ...(id === '' ? {} : { resource_id: id }), ...(typeof index === 'number' ? { index } : {}), path, error,
+      resource_type: String(kind).replace(/_conf_version$/, ''), ...(id === '' ? {} : { resource_id: id }), ...(typeof index === 'number' ? { index } : {}), path, error,
     };
   });
 }

@@ -279,3 +279,24 @@ test('without the setting a whole is refused with 405 and a text that names it',
   const { status, body } = await usual.call('PUT', configs, {});
   expect([status, body.error_msg]).toEqual([405, expect.stringContaining('admin.standalone: true')]);
 });
+
+test('a whole is read as its type says, under both prefixes, up to the limit, by who has a key', async () => {
+  const admin = { port: await freePort(), key: 'test-admin-key-0123456789abcdef', standalone: true, body_limit_bytes: 20_000 };
+  await using other = await startProxy({ route: null, settings: { admin } });
+  const yaml = 'upstreams:\n  - { id: u, type: memory }\n';
+  const send = async (digest: string, body: string, headers: Record<string, string> = {}, path = configs): Promise<unknown[]> => {
+    const response = await fetch(other.admin + path, { method: 'PUT', headers: { 'X-API-KEY': other.key, 'X-Digest': digest, ...headers }, body });
+    const text = await response.text();
+    return [response.status, text === '' ? '' : (JSON.parse(text) as { error_msg: string }).error_msg];
+  };
+  expect(await send('1', yaml, { 'Content-Type': 'application/json' })).toEqual([400, expect.stringMatching(/^invalid request body: /)]);
+  expect(await send('1', yaml, { 'Content-Type': 'application/x-yaml; charset=utf-8' })).toEqual([202, '']);
+  expect(await send('2', '{"upstreams":[]}', { 'Content-Type': 'text/plain' }, '/admin/configs')).toEqual([202, '']);
+  expect(await send('3', '# nothing\n', { 'Content-Type': 'application/yaml' })).toEqual([400, expect.stringContaining('got an empty file')]);
+  expect(await send('3', '${UNSET}: 1', { 'Content-Type': 'application/yaml' })).toEqual([400, expect.any(String)]);
+  expect(await send('3', JSON.stringify({ upstreams: [], filler: 'x'.repeat(20_000) }))).toEqual([400, expect.stringContaining('greater than the maximum size 20000')]);
+  expect(await send('x'.repeat(1025), '{}')).toEqual([400, 'X-Digest: expected at most 1024 characters, got 1025']);
+  expect(await send('3', '{}', { 'X-API-KEY': 'wrong' })).toEqual([401, expect.any(String)]);
+  const head = await fetch(other.admin + configs, { method: 'HEAD', headers: { 'X-API-KEY': other.key } });
+  expect([head.status, head.headers.get('x-digest'), await head.text()]).toEqual([200, '2', '']);
+});
