@@ -21,6 +21,8 @@ export interface ConfigEvent {
 
 export interface FileSourceOptions {
   readonly path: string;
+  /** How the file is called where something is wrong in it; default: its name without the folder. */
+  readonly name?: string;
   readonly references: References;
   readonly environment: Environment;
   readonly report: (event: ConfigEvent) => void;
@@ -157,7 +159,7 @@ export class FileSource implements ConfigSource {
       if (digest === this.#digest) return;
       this.#digest = digest;
       this.#take(text, readResources(text, this.#config, {
-        name: basename(this.#path), format: extname(this.#path).toLowerCase() === '.json' ? 'json' : 'yaml',
+        name: this.#options.name ?? basename(this.#path), format: extname(this.#path).toLowerCase() === '.json' ? 'json' : 'yaml',
         environment: this.#options.environment, references: this.#options.references, needsEnd: this.#endMark,
       }));
     } catch (error) {

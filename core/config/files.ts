@@ -1,7 +1,8 @@
 // Several resources files as one configuration: a list of them, or those of a folder. Each keeps its own last good
 // version; of an id that stands in two of them, the first file's counts.
 import { lstatSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
+import { problem } from '../problem.ts';
 import { FileSource, type ConfigEvent, type FileSourceOptions } from './file.ts';
 import { joinLists, sameList } from './plugin-list.ts';
 import type { FileProblem } from './resource-file.ts';
@@ -21,7 +22,7 @@ export interface ResourceFiles extends ConfigSource {
   reload(): Promise<void>;
 }
 
-export type FilesOptions = Omit<FileSourceOptions, 'path'>;
+export type FilesOptions = Omit<FileSourceOptions, 'path' | 'name'>;
 
 /** A path of a file or folder, or several. Wrong and missing files are reported, not thrown. */
 export function openResources(paths: string | readonly string[], options: FilesOptions): Promise<ResourceFiles> {
@@ -80,7 +81,8 @@ class FilesSource implements ResourceFiles {
   }
 
   get problems(): readonly FileProblem[] {
-    return [...this.#sources.values()].flatMap(({ problems }) => problems);
+    const duplicates = [...this.#duplicates].map((text) => ({ ...problem([], 'ids of their own', 'one twice', text), line: 1, column: 1, located: text }));
+    return [...[...this.#sources.values()].flatMap(({ problems }) => problems), ...duplicates];
   }
 
   get warnings(): readonly FileProblem[] {
@@ -155,7 +157,9 @@ class FilesSource implements ResourceFiles {
         const takenOut = event.code === 'CONFIG_UNREADABLE' && !this.#paths.includes(path) && !stands(path);
         if (!takenOut && !isFolder(path) && (!together || event.code === 'CONFIG_RELOADED')) this.#options.report(event);
       };
-      opened.set(path, await FileSource.open({ ...this.#options, path, report }));
+      // Two may have the same name in different folders.
+      const name = join(basename(dirname(path)), basename(path));
+      opened.set(path, await FileSource.open({ ...this.#options, path, name, report }));
     }
     together = false;
     return opened;

@@ -14,11 +14,14 @@ test('an id in two files is told with both, once, and the next one takes its pla
   await using proxy = await folder.start();
   const text = 'conf.d/20.json: found duplicate id r in stream_routes, which stands in conf.d/10.json, too; the one there counts';
   expect([await ping(proxy), folder.wrong(proxy)]).toEqual(['first', [text]]);
+  const status = async (): Promise<unknown> => (await proxy.call('GET', '/apisix/admin/configs/status')).body.file.problems;
+  expect(await status()).toEqual([expect.stringContaining('20.json: found duplicate id r')]);
   writeFileSync(folder.file('20.json'), routes('changed'));
   await settled();
   expect([await ping(proxy), folder.wrong(proxy)]).toEqual(['first', [text]]);
   unlinkSync(folder.file('10.json'));
   await until(proxy, 'changed');
+  expect(await status()).toEqual([]);
   writeFileSync(folder.file('10.json'), routes('back'));
   await until(proxy, 'back');
   expect(folder.wrong(proxy)).toEqual([text, text]);
@@ -50,7 +53,7 @@ test('a file that breaks keeps its last good version, one that comes broken has 
   writeFileSync(folder.file('a.json'), routes('good').slice(0, 30));
   writeFileSync(folder.file('b.yaml'), 'upstreams: [');
   await expect.poll(() => folder.wrong(proxy).length, { timeout: 8000 }).toBe(2);
-  expect(folder.wrong(proxy).toSorted()).toEqual([expect.stringMatching(/^a\.json:1:\d+: unexpected end/), expect.stringMatching(/^b\.yaml:\d+:\d+: /)]);
+  expect(folder.wrong(proxy).toSorted()).toEqual([expect.stringMatching(/^conf\.d\/a\.json:1:\d+: unexpected end/), expect.stringMatching(/^conf\.d\/b\.yaml:\d+:\d+: /)]);
   expect([await ping(proxy), await ready(proxy), await ids(proxy)]).toEqual(['good', 200, []]);
   writeFileSync(folder.file('b.yaml'), 'upstreams: [{ id: u, type: memory }]\n');
   await expect.poll(() => ids(proxy), { timeout: 8000 }).toEqual(['u']);
