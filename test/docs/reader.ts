@@ -51,9 +51,9 @@ export class Reader implements AsyncDisposable {
   }
 
   /** `millrace start`, or again after it was stopped. */
-  async start(): Promise<string> {
+  async start(environment: Readonly<Record<string, string>> = {}): Promise<string> {
     await this.stop();
-    this.#running = this.place.start(['start'], { ...this.#environment, MILLRACE_LISTEN: String(this.port('9101')) });
+    this.#running = this.place.start(['start'], { ...this.#environment, MILLRACE_LISTEN: String(this.port('9101')), ...environment });
     return this.#running.started();
   }
 

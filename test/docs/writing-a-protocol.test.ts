@@ -1,14 +1,13 @@
 import { readFileSync } from 'node:fs';
 import { expect, test, vi } from 'vitest';
-import { Place } from '../cli/millrace.ts';
-import { rowsOf } from '../docs/page.ts';
 import { startLineUpstream } from '../support/line-upstream.ts';
 import { freePort } from '../support/ports.ts';
-import { TextClient } from '../support/text-client.ts';
+import { blocksOf, readPage, rowsOf } from './page.ts';
+import { Reader } from './reader.ts';
 
 vi.setConfig({ testTimeout: 60_000 });
 
-const page = readFileSync('docs/writing-a-protocol.md', 'utf8');
+const page = readPage('docs/writing-a-protocol.md');
 const code = /^```ts\n(import [^]*?|\/\/[^]*?)^```/m.exec(page)?.[1] ?? '';
 
 test('the protocol on the page is the one that the tests of the core use, in under sixty lines', () => {
@@ -24,16 +23,14 @@ test('the page lists every part of a protocol', () => {
   expect(named.toSorted()).toEqual(members.toSorted());
 });
 
-test('the file on the page, saved in the folder that the settings name, serves', async () => {
-  await using upstream = await startLineUpstream();
-  using place = new Place();
+test('the file on the page, saved in the folder that the settings name, serves as it says', async () => {
+  await using upstream = await startLineUpstream((line, socket) => socket.write(`${line}\n`));
   const port = await freePort();
-  const settings = /^```yaml\n([^]*?)^```/m.exec(page)?.[1] ?? '';
-  place.write('millrace.yaml', `${settings.replace('9201', String(port))}admin: { port: ${await freePort()} }\nworkers: 1\n`);
-  place.write('protocols/line.ts', code);
-  await using running = place.start(['start'], { MILLRACE_UPSTREAM: `127.0.0.1:${upstream.port}` });
-  await running.started();
-  await using client = await TextClient.connect(port);
-  client.send('get a\nping\n');
-  expect(await client.read(2)).toEqual(['get a!', 'pong']);
+  // The page's listener is the one that the reader moves elsewhere.
+  await using reader = await Reader.open({ 9101: port, 9201: port });
+  const blocks = blocksOf(page);
+  reader.save('millrace.yaml', blocks, 'protocols: [protocols]');
+  reader.place.write('protocols/line.ts', code);
+  await reader.start({ MILLRACE_UPSTREAM: `127.0.0.1:${upstream.port}` });
+  expect(await reader.followAll(blocks)).toBe(1);
 });
