@@ -108,6 +108,7 @@ export class DataPlane {
       registry: options.registry,
       nodes: this.#nodes,
       surroundings: this.#surroundings,
+      warns: worker === 0,
       defaults: { protocols: [...protocols], upstream: options.upstream as UpstreamConf },
     });
   }
@@ -167,7 +168,7 @@ export class DataPlane {
       worker,
       revision: this.#revision,
       sessions: this.engine.sessions.size,
-      places: this.routes.places.map(([route, { plugin, version, hooks }]) => {
+      places: this.routes.places.map(([route, { plugin, version, hooks, warnings = [] }]) => {
         let status: Record<string, unknown> = {};
         try {
           // Cloned: it may travel to another thread.
@@ -175,7 +176,8 @@ export class DataPlane {
         } catch (cause) {
           status = { error: cause instanceof Error ? cause.message : String(cause) };
         }
-        return { plugin, version, route, worker, status };
+        const told = warnings.length === 0 ? {} : { warnings: warnings.map(({ code, text }) => `${code}: ${text}`) };
+        return { plugin, version, route, worker, status, ...told };
       }),
       modules: loader.modules,
       listeners: [...[...this.#open.values()].map(({ status }) => status), ...this.#failed.values()],

@@ -73,6 +73,8 @@ const failures = {
   MODULE_RELOADED: { source: 'plugin', text: 'a plugin or protocol file was reloaded' },
   NODE_DOWN: { source: 'upstream', text: 'an upstream node was left out' },
   ALL_NODES_DOWN: { source: 'upstream', text: 'all nodes of an upstream are unwell; they are used all the same' },
+  PLUGIN_IDLE: { source: 'config', text: 'a plugin does nothing on its route' },
+  VARIABLE_UNKNOWN: { source: 'config', text: 'a variable that nobody on the route knows; it reads as empty' },
   HASH_KEY_EMPTY: { source: 'config', text: 'what chash goes by is empty; the client\'s address is hashed instead' },
   SERVICE_CHANGED: { source: 'upstream', text: 'the nodes of a service changed' },
   SERVICE_FAILED: { source: 'upstream', text: 'a service could not be found' },

@@ -5,6 +5,7 @@ import type { Engine } from './engine.ts';
 import { ProxyError, type ErrorCode } from './errors.ts';
 import { markOf, ran } from './last-plugin.ts';
 import { narrowed, type Meta } from './meta.ts';
+import { idleHooks, unknownVariables, type PlaceWarning } from './place-warnings.ts';
 import type { Place, PlaceSource, Report } from './plan.ts';
 import type { Client, Hooks, Plugin, PluginContext, UpstreamChoice } from './plugin.ts';
 import type { Protocol } from './protocol.ts';
@@ -12,7 +13,7 @@ import type { Registry } from './registry.ts';
 import type { Request } from './request.ts';
 import type { NodeTable } from './upstream/node.ts';
 import { Upstream, type UpstreamConf } from './upstream/upstream.ts';
-import { compileVariable } from './variables.ts';
+import { compileVariable, notingVariables } from './variables.ts';
 
 type Conf = Readonly<Record<string, unknown>>;
 
@@ -26,12 +27,27 @@ export interface PlaceRoute {
   metadata(plugin: string): Conf;
   readonly open: OpenUpstream;
   provide(name: string, read: (request: Request) => string): void;
+  /** All that were provided. */
+  readonly variables: ReadonlyMap<string, unknown>;
 }
 
 export interface PlaceBuilderOptions {
   readonly engine: Engine;
   readonly registry: Registry;
   readonly nodes: NodeTable;
+  /** One worker of all says what is accepted and does nothing; default true. */
+  readonly warns?: boolean;
+}
+
+type Warned = Place & { warnings?: readonly PlaceWarning[] };
+
+/** A place that was set up, and what it was made of. */
+interface Made {
+  readonly place: Warned;
+  /** Of variables. */
+  readonly names: ReadonlySet<string>;
+  readonly confs: readonly unknown[];
+  readonly provides: boolean;
 }
 
 export class PlaceBuilder {
@@ -47,10 +63,11 @@ export class PlaceBuilder {
   ): readonly Place[] {
     const places: Place[] = [];
     let before: Place[] = [];
+    const made: Made[] = [];
     try {
-      this.#add(places, route, globals, 'global');
+      this.#add(places, route, globals, 'global', made);
       before = places.splice(0).sort(byPriority);
-      this.#add(places, route, value.plugins ?? {}, 'route');
+      this.#add(places, route, value.plugins ?? {}, 'route', made);
       for (const place of route.protocol.places?.(protocolConf) ?? []) {
         places.push({
           plugin: place.name, version: '', priority: place.priority, hooks: place.hooks, source: 'protocol',
@@ -60,8 +77,9 @@ export class PlaceBuilder {
       places.sort(byPriority).unshift(...before);
       for (const { name, filter, conf = {} } of value.protocol?.logger ?? []) {
         const meta: Meta = { phases: ['log'], ...(filter === undefined || filter.length === 0 ? {} : { filter }) };
-        places.push(this.#place(route, name, conf, meta, 'logger'));
+        places.push(this.#place(route, name, conf, meta, 'logger', made));
       }
+      this.#warn(route, made);
       return places;
     } catch (cause) {
       for (const { hooks } of new Set([...before, ...places])) void hooks.close?.();
@@ -72,8 +90,10 @@ export class PlaceBuilder {
   /** A consumer's places among those of a route; where both have a plugin, it is the consumer's. Throws as `build` does. */
   buildAmong(places: readonly Place[], route: PlaceRoute, plugins: PluginConfs): readonly Place[] {
     const own: Place[] = [];
+    const made: Made[] = [];
     try {
-      this.#add(own, route, plugins, 'consumer');
+      this.#add(own, route, plugins, 'consumer', made);
+      this.#warn(route, made);
     } catch (cause) {
       for (const { hooks } of own) void hooks.close?.();
       throw cause;
@@ -83,14 +103,25 @@ export class PlaceBuilder {
     return [...of('global'), ...[...kept, ...own].sort(byPriority), ...of('logger')];
   }
 
-  #add(places: Place[], route: PlaceRoute, plugins: PluginConfs, source: PlaceSource): void {
-    for (const [name, conf] of Object.entries(plugins)) {
-      const { _meta: meta = {}, ...own } = conf as Conf & { _meta?: Meta };
-      if (meta.disable !== true) places.push(this.#place(route, name, own, meta, source));
+  /** When all places are there: only then it is known what they provide. */
+  #warn(route: PlaceRoute, all: readonly Made[]): void {
+    const { engine, warns = true } = this.#options;
+    for (const { place, names, confs, provides } of all) {
+      const idle = place.source === 'global' ? null : idleHooks(place.hooks, provides, route.protocol);
+      place.warnings = [...(idle === null ? [] : [idle]), ...unknownVariables(names, confs, route.protocol, route.variables.keys())];
+      if (!warns) continue;
+      for (const { code, text } of place.warnings) engine.log.warn({ code, route: route.id, plugin: place.plugin }, text);
     }
   }
 
-  #place(route: PlaceRoute, name: string, conf: Conf, meta: Meta, source: PlaceSource): Place {
+  #add(places: Place[], route: PlaceRoute, plugins: PluginConfs, source: PlaceSource, made: Made[]): void {
+    for (const [name, conf] of Object.entries(plugins)) {
+      const { _meta: meta = {}, ...own } = conf as Conf & { _meta?: Meta };
+      if (meta.disable !== true) places.push(this.#place(route, name, own, meta, source, made));
+    }
+  }
+
+  #place(route: PlaceRoute, name: string, conf: Conf, meta: Meta, source: PlaceSource, made: Made[]): Place {
     const registered = this.#options.registry.plugins.get(name);
     if (registered === undefined) throw new ProxyError('CONFIG_INVALID', `unknown plugin [${name}]`);
     const plugin = registered.value;
@@ -104,23 +135,27 @@ export class PlaceBuilder {
       this.#options.engine.log.warn({ code: 'CONFIG_INVALID', plugin: name, route: route.id }, '_meta.pre_function is never run');
     }
     let hooks: Hooks;
+    let names: ReadonlySet<string>;
+    const provided = route.variables.size;
     const series: number[] = [];
     const mark = markOf(name, route.id);
     ran(mark);
     try {
-      hooks = plugin.setup(own, this.#context(plugin, route, series));
+      [hooks, names] = notingVariables(() => narrowed(plugin.setup(own, this.#context(plugin, route, series)), meta));
     } catch (cause) {
       throw new ProxyError('CONFIG_INVALID', `plugins.${name}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
     }
-    return {
+    const place: Warned = {
       plugin: name,
       version: plugin.version ?? '',
       priority: meta.priority ?? plugin.priority,
-      hooks: narrowed(hooks, meta),
+      hooks,
       failsOpen: meta.on_failure === 'pass',
       source,
       ...this.#bookkeeping(name, route.id, series, mark),
     };
+    made.push({ place, names, confs: [conf, meta, route.metadata(name)], provides: route.variables.size > provided });
+    return place;
   }
 
   #bookkeeping(

@@ -2,6 +2,7 @@
 // replace them; a plan is retired when the last request that it was asked for is logged.
 import { ConsumerPlans, type ConsumerSource } from './consumer-plans.ts';
 import type { ErrorCode } from './errors.ts';
+import type { PlaceWarning } from './place-warnings.ts';
 import type { Hooks } from './plugin.ts';
 import type { Backend } from './protocol.ts';
 import type { Request } from './request.ts';
@@ -26,6 +27,8 @@ export interface Place {
   readonly failsOpen?: boolean;
   /** Where it is configured. */
   readonly source: PlaceSource;
+  /** What is accepted and does nothing. */
+  readonly warnings?: readonly PlaceWarning[];
   /** Its series go. Called after its hooks were closed. */
   readonly release?: () => void;
 }

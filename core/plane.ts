@@ -24,6 +24,8 @@ export interface PlaceStatus {
   readonly route: string;
   readonly worker: number;
   readonly status: Readonly<Record<string, unknown>>;
+  /** What is accepted and does nothing. */
+  readonly warnings?: readonly string[];
 }
 
 /** A plugin or protocol file, as it was loaded last. */

@@ -15,6 +15,11 @@ export interface Protocol<Conf = any> {
   /** Of `protocol.conf`. */
   readonly schema: JsonSchema;
   readonly door: Door;
+  /**
+   * Variables that its requests and sessions know, beside those that all have: other names in configurations are warned
+   * about. Absent: nobody knows, and nothing is said.
+   */
+  readonly variables?: readonly string[];
   /** What the schema cannot say. */
   check?(conf: Conf): readonly string[];
   /** Compiled once per route and configuration. `superior` is the route that this one is subordinate to. */

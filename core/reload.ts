@@ -32,6 +32,8 @@ export interface RoutesOptions {
   readonly surroundings?: Surroundings;
   /** Protocols that have a default route, for listeners whose clients no stream route matches; and its upstream. */
   readonly defaults?: { readonly protocols: readonly string[]; readonly upstream: UpstreamConf };
+  /** One worker of all says what is accepted and does nothing; default true. */
+  readonly warns?: boolean;
 }
 
 interface Built {
@@ -341,7 +343,7 @@ export class Routes {
     const metadata = (plugin: string): Readonly<Record<string, unknown>> =>
       this.#config!.resources.plugin_metadata.get(plugin)?.value ?? {};
     try {
-      const places = this.#places.buildAmong(base.places, { id, protocol, metadata, open, provide }, pluginsIn(value));
+      const places = this.#places.buildAmong(base.places, { id, protocol, metadata, open, provide, variables }, pluginsIn(value));
       return consumerPlan(base, { places, others, variables });
     } catch (cause) {
       for (const other of others.values()) other.close();
@@ -389,7 +391,7 @@ export class Routes {
       const provide = (variable: string, read: (request: Request) => string): void => void variables.set(variable, read);
       const metadata = (plugin: string): Readonly<Record<string, unknown>> =>
         this.#config!.resources.plugin_metadata.get(plugin)?.value ?? {};
-      const places = this.#places.build({ id, protocol, metadata, open: openOther, provide }, value, this.#globals, conf);
+      const places = this.#places.build({ id, protocol, metadata, open: openOther, provide, variables }, value, this.#globals, conf);
       const plan = new Plan({
         routeId: id,
         places,

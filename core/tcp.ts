@@ -142,6 +142,7 @@ class TcpSession extends Session {
 
 export const tcp = defineProtocol<Record<string, never>>({
   name: 'tcp',
+  variables: [],
   schema: { type: 'object', additionalProperties: false, properties: {} },
   door: { open: (connection: Connection, route: Route, engine: Engine) => new TcpSession(connection, route, engine) },
   backend: ({ upstream }) => new TcpBackend(upstream),

@@ -32,6 +32,19 @@ export function compileVariable(name: string, options: VariableOptions = {}): (r
   return (request) => String(read(request));
 }
 
+let noted: Set<string> | null = null;
+
+/** What `act` makes, and the names of the variables that it compiled and not every protocol has. */
+export function notingVariables<Made>(act: () => Made): readonly [made: Made, names: ReadonlySet<string>] {
+  const before = noted;
+  const names = noted = new Set<string>();
+  try {
+    return [act(), names];
+  } finally {
+    noted = before;
+  }
+}
+
 export function findVariable(name: string, options: VariableOptions = {}): Variable {
   if (!isWellFormedVariable(name)) {
     const got = JSON.stringify(name.slice(0, 120));
@@ -43,7 +56,9 @@ export function findVariable(name: string, options: VariableOptions = {}): Varia
   }
   if (name === 'keys') return early((request) => readKeys(request, limit).join(','));
   const common = Object.hasOwn(commonVariables, name) ? commonVariables[name] : undefined;
-  return common ?? {
+  if (common !== undefined) return common;
+  noted?.add(name);
+  return {
     // A connection that is read like a request has no plan.
     read: (request) => request.variable(name) ?? request.session.variable(name) ?? request.plan?.variable(name, request) ?? '',
     afterAnswer: name.startsWith('reply_'),

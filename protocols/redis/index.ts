@@ -17,6 +17,7 @@ import { matchSchema } from './subordinates.ts';
 
 export default defineProtocol<RedisConf>({
   name: 'redis',
+  variables: ['redis_cmd_line', 'redis_db', 'redis_subcommand', 'redis_client_name'],
   schema: {
     type: 'object',
     additionalProperties: false,
