@@ -1,7 +1,6 @@
 // A request body that is a whole configuration, in the form of a resources file.
 import type { FastifyRequest } from 'fastify';
 import { idText, type References } from '../core/config/check.ts';
-import { readDocument, Unreadable } from '../core/config/document.ts';
 import type { Kind, Value } from '../core/config/resource.ts';
 import type { Unlisted } from '../core/config/plugin-list.ts';
 import { readResources, type FileReading } from '../core/config/resource-file.ts';
@@ -24,19 +23,12 @@ export function wholeBody({ body, headers }: FastifyRequest, references: Referen
   const reading = readResources(text, emptyConfig(), {
     name: 'body', format, environment: {}, lines: false, references: { ...references, resource: () => undefined },
   });
-  return { reading, value: parsed(text, format) };
-}
-
-// A text that is no document at all is answered in the reference's words.
-function parsed(text: string, format: 'yaml' | 'json'): Value {
-  try {
-    const { value } = readDocument(text, format, {});
-    return typeof value === 'object' && value !== null && !Array.isArray(value) ? value as Value : {};
-  } catch (error) {
-    if (!(error instanceof Unreadable)) throw error;
-    const { line, column } = error.position;
-    throw refuse(400, `invalid request body: ${error.message}, line ${line}, column ${column}`);
+  const { value, problems: [first] } = reading;
+  // A text that is no document at all is answered in the reference's words.
+  if (value === undefined && first !== undefined) {
+    throw refuse(400, `invalid request body: ${first.text}, line ${first.line}, column ${first.column}`);
   }
+  return { reading, value: typeof value === 'object' && value !== null && !Array.isArray(value) ? value as Value : {} };
 }
 
 /** Problems as the reference lists them. */

@@ -26,6 +26,8 @@ export interface FileReading {
   readonly readable: boolean;
   /** `modifiedIndex` of items that say one, by `kind/id`: who sends wholes may count by it. */
   readonly indexes: ReadonlyMap<string, unknown>;
+  /** As parsed, variables replaced; undefined: it could not be. */
+  readonly value: unknown;
 }
 
 export interface ReadingOptions {
@@ -59,20 +61,20 @@ function brokenMark(text: string, needsEnd: boolean): Problem | null {
 }
 
 export function readResources(text: string, last: Config, options: ReadingOptions): FileReading {
-  const refuse = (why: Problem, place: Position): FileReading => ({
-    config: last, readable: false, warnings: [], problems: [located(options.name, place, why)], indexes: new Map(),
+  const refuse = (why: Problem, place: Position, value?: unknown): FileReading => ({
+    config: last, readable: false, warnings: [], problems: [located(options.name, place, why)], indexes: new Map(), value,
   });
   const half = options.format === 'yaml' ? brokenMark(text, options.needsEnd === true) : null;
   if (half !== null) return refuse(half, lastLine(text));
   try {
     const document = readDocument(text, options.format, options.environment);
     const shapes = wrongShapes(document.value);
-    if (!isObject(document.value)) return refuse(shapes[0]!, document.locate(shapes[0]!));
+    if (!isObject(document.value)) return refuse(shapes[0]!, document.locate(shapes[0]!), document.value);
     const reading = new Reading(document, last, options).result();
     if (shapes.length === 0) return reading;
     // Refused as a whole, but all that is wrong is told at once.
     const wrong = shapes.map((each) => located(options.name, document.locate(each), each));
-    return { config: last, readable: false, warnings: [], problems: [...wrong, ...reading.problems], indexes: new Map() };
+    return { config: last, readable: false, warnings: [], problems: [...wrong, ...reading.problems], indexes: new Map(), value: document.value };
   } catch (error) {
     if (error instanceof Unreadable) {
       return refuse(problem([], 'a readable file', 'another', error.message), error.position);
@@ -144,7 +146,7 @@ class Reading {
       located(this.#options.name, this.#document.locate(each), each);
     return {
       config, readable: true, problems: this.#problems.map(place), warnings: this.#warnings.map(place),
-      indexes: this.#indexes(),
+      indexes: this.#indexes(), value: this.#values,
     };
   }
 
