@@ -148,6 +148,8 @@ test.each<[string, string, string]>([
     'millrace.yaml:1:15: admin.key: expected 16..1024 characters, got string (hidden)'],
   ['a pause beyond the close', 'limits: { unsent_reply_close_bytes: 2000 }',
     'millrace.yaml:1:1: limits.unsent_reply_pause_bytes: expected at most unsent_reply_close_bytes (2000), got 1048576'],
+  ['standalone without its API', 'admin: { standalone: true, api: false }',
+    'millrace.yaml:1:22: admin.standalone: expected false beside admin.api: false, which lets nothing come, got true'],
   ['an unset variable', 'log: { file: "${NOWHERE}" }',
     'millrace.yaml:1:14: log.file: environment variable NOWHERE is not set'],
   ['a forbidden name', '__proto__: { workers: 1 }', 'millrace.yaml:1:1: __proto__: the name is forbidden'],
