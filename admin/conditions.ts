@@ -22,7 +22,7 @@ export function writeOptions(request: FastifyRequest, audit: Audit): WriteOption
 export function wholeOptions(request: FastifyRequest, audit: Audit): WriteOptions {
   const revision = revisionOf(request);
   // There always is a configuration, so `*` asks for nothing.
-  return { ...writeOptions(request, audit), ...(revision === undefined || revision === -1 ? {} : { revision }) };
+  return { ...writeOptions(request, audit), nested: true, ...(revision === undefined || revision === -1 ? {} : { revision }) };
 }
 
 /** If-Match, If-None-Match and `?ttl=`. Throws a Refusal (400) when one of them cannot be read. */

@@ -7,7 +7,7 @@ import { joinLists, onlyListed } from '../core/config/plugin-list.ts';
 import { isKind, kindNames, type Value } from '../core/config/resource.ts';
 import type { Config } from '../core/config/source.ts';
 import { Standalone } from '../core/config/standalone.ts';
-import { nearest, type Problem } from '../core/problem.ts';
+import { nearest, problem, show, type At, type Problem } from '../core/problem.ts';
 import type { Audit } from './audit.ts';
 import { wholeOptions } from './conditions.ts';
 import { showDryRun, type LiveSessions } from './dry-run.ts';
@@ -101,9 +101,9 @@ function whole(config: Config, registry: Registry, standalone: Standalone | null
 /** `{ kind: { id: value, other: null } }`: null deletes. */
 function changesIn(body: unknown): Change[] {
   const changes: Change[] = [];
-  for (const [name, byId] of Object.entries(objectOf(body))) {
+  for (const [name, byId] of Object.entries(objectOf(body, [], 'an object of kinds'))) {
     const row = rowOf(name);
-    for (const [id, value] of Object.entries(objectOf(byId))) {
+    for (const [id, value] of Object.entries(objectOf(byId, [name], 'an object of ids'))) {
       changes.push({ row, id, make: () => (value === null ? undefined : value) });
     }
   }
@@ -125,7 +125,7 @@ function bodyOf({ body }: FastifyRequest): unknown {
   return value;
 }
 
-function objectOf(value: unknown): Value {
+function objectOf(value: unknown, at: At = [], expected = 'an object'): Value {
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Value;
-  throw refusalText('expected an object, got something else');
+  throw refusalOf([problem(at, expected, show(value))])!;
 }

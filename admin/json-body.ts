@@ -1,5 +1,5 @@
 // A request body as JSON: strictly, without echoing any of it (it may hold secrets), with one meaning only.
-import { forbiddenNames } from '../core/schema.ts';
+import { forbiddenNames, problem, type At, type Problem } from '../core/schema.ts';
 import { refusalOf, refuse } from './refusal.ts';
 
 /** Throws a Refusal (400). Undefined: there is no body. */
@@ -17,7 +17,7 @@ export function parseBody(bytes: Buffer): unknown {
   if (duplicate !== null) {
     throw refuse(400, `invalid request body: duplicate key in an object, line ${lineOf(text, duplicate)}`);
   }
-  const refusal = refusalOf(forbiddenNames(value));
+  const refusal = refusalOf([...forbiddenNames(value), ...hugeNumbers(text, value)]);
   if (refusal !== null) throw refusal;
   return value;
 }
@@ -41,6 +41,24 @@ function lineOf(text: string, offset: number): number {
   let line = 1;
   for (let at = text.indexOf('\n'); at !== -1 && at < offset; at = text.indexOf('\n', at + 1)) line++;
   return line;
+}
+
+// JSON has numbers that no program keeps: 1e400 would be infinite here, and `null` in the store.
+const maybeHuge = /[eE]\+?\d{3}|\d{309}/;
+
+function hugeNumbers(text: string, value: unknown): Problem[] {
+  if (!maybeHuge.test(text)) return [];
+  const found: Problem[] = [];
+  const look = (each: unknown, here: At): void => {
+    // Deeper ones are refused for that.
+    if (here.length > 64) return;
+    if (typeof each === 'number' && !Number.isFinite(each)) found.push(problem(here, 'a number up to 1.7e308', 'a larger one'));
+    else if (typeof each === 'object' && each !== null) {
+      for (const [name, child] of Object.entries(each)) look(child, [...here, Array.isArray(each) ? Number(name) : name]);
+    }
+  };
+  look(value, []);
+  return found.slice(0, 100);
 }
 
 /** Where a key stands a second time in its object; the text is known to be JSON. */

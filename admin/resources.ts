@@ -2,9 +2,9 @@
 // core/config.
 import { idText } from '../core/config/check.ts';
 import { kinds, type Kind } from '../core/config/resource.ts';
+import { problem, show, type Problem } from '../core/problem.ts';
 import type { Registry } from './registry.ts';
 import { findByName } from './registry.ts';
-import { refusalText, type Refusal } from './refusal.ts';
 
 export type Method = 'GET' | 'PUT' | 'POST' | 'PATCH' | 'DELETE';
 /** What a resource may or may not answer to; anything else is unknown. */
@@ -21,7 +21,7 @@ export interface ResourceRow {
   readonly singular: string;
   readonly missingId: string;
   /** Checks of the id that come before those of the value. */
-  readonly checkId?: (id: string, registry: Registry) => Refusal | null;
+  readonly checkId?: (id: string, registry: Registry) => readonly Problem[];
   /** The member of the value that is its id. */
   readonly idMember: 'id' | 'username';
 }
@@ -42,7 +42,7 @@ export const resourceRows: readonly ResourceRow[] = [
     ...row('plugin_metadata', withoutPost),
     missingId: 'missing plugin name',
     checkId: (name, registry) => (findByName(registry.plugins(), name) === undefined
-      ? refusalText('invalid plugin name', ['id'], JSON.stringify(name.slice(0, 128))) : null),
+      ? [problem(['id'], 'the name of a plugin', show(name), 'invalid plugin name')] : []),
   },
   { ...row('secrets', withoutPost), path: 'secrets/:manager', all: 'secrets' },
 ];

@@ -1,9 +1,8 @@
 // Secrets in resources: never shown, and not destroyed when somebody sends back what he was shown.
 import { isDeepStrictEqual } from 'node:util';
 import { kinds, type Kind, type Value } from '../core/config/resource.ts';
-import { formatPath, hideSecrets, type At, type JsonSchema } from '../core/schema.ts';
+import { hideSecrets, problem, type At, type JsonSchema, type Problem } from '../core/schema.ts';
 import { findByName, type Registry } from './registry.ts';
-import { refusalText } from './refusal.ts';
 
 const mask = '***';
 // A plugin or protocol that is not loaded (any more) cannot say what is secret.
@@ -25,19 +24,19 @@ export function withoutSecrets(kind: Kind, id: string, value: Value, registry: R
   };
 }
 
-/** What was sent, with `***` replaced by the secret that stands there now. Throws a Refusal if none does. */
+type Kept = { readonly value: Value } | { readonly wrong: Problem };
+
+/** What was sent, with `***` replaced by the secret that stands there now; a problem where none does. */
 export function withSecretsKept(
   kind: Kind, id: string, sent: Value, old: Value | undefined, registry: Registry,
-): Value {
+): Kept {
   const shownOld = old === undefined ? undefined : withoutSecrets(kind, id, old, registry);
   const kept = keep(sent, shownOld, old) as Value;
   // Any text in place of `***` shows which of them stand where a secret belongs.
   const shown = withoutSecrets(kind, id, unmasked(kept) as Value, registry);
   const at = masked(kept, shown, []);
-  if (at === null) return kept;
-  const path = formatPath(at);
-  const text = `${path}: expected a secret, got "${mask}", which stands for one that is not shown`;
-  throw refusalText(text, [path], mask);
+  if (at === null) return { value: kept };
+  return { wrong: problem(at, 'a secret', `"${mask}", which stands for one that is not shown`) };
 }
 
 function hidden(schema: JsonSchema, value: Value): Value {

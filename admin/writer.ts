@@ -46,6 +46,8 @@ export interface WriteOptions {
   readonly force?: boolean;
   /** The whole configuration's revision must be that one. */
   readonly revision?: number;
+  /** What was sent has kinds and ids in it: problems say which resource they are of. */
+  readonly nested?: boolean;
   /** The changes are those of a whole that was sent. */
   readonly whole?: boolean;
   /** Whose record is kept with the change. */
@@ -106,7 +108,8 @@ export class Writer {
 
   /** Everything that can be wrong with the changes; nothing is written. */
   check(changes: readonly Change[]): Problem[] {
-    return this.#problems(changes.map((change) => this.#plan(change)), false);
+    const { planned, wrong } = this.#planAll(changes, false);
+    return [...wrong, ...this.#problems(planned, { force: false, nested: false, partly: wrong.length > 0 })];
   }
 
   /** Resolves when nothing is under way. */
@@ -120,15 +123,16 @@ export class Writer {
     return result;
   }
 
-  async #write(asked: Changes, { dryRun = false, force = false, revision, whole = false, attempt }: WriteOptions, tries = 0): Promise<Result> {
+  async #write(asked: Changes, options: WriteOptions, tries = 0): Promise<Result> {
+    const { dryRun = false, force = false, revision, whole = false, nested = false, attempt } = options;
     const { store, standalone = null } = this.#options;
     if (standalone !== null && !whole) throw onlyWhole;
     if (attempt !== undefined) attempt.dryRun = dryRun;
     if (revision !== undefined && revision !== store.config.revision) throw configChangedMeanwhile(store.config.revision);
     const changes = typeof asked === 'function' ? await asked() : asked;
-    const planned = this.#withDependents(changes.map((change) => this.#plan(change)));
-    for (const each of planned) this.#admit(each, planned.length > 1);
-    const refusal = refusalOf(this.#problems(planned, force));
+    const { planned, wrong } = this.#planAll(changes, nested);
+    for (const each of planned) this.#admit(each, nested);
+    const refusal = refusalOf([...wrong, ...this.#problems(planned, { force, nested, partly: wrong.length > 0 })]);
     if (refusal !== null) throw refusal;
     if (dryRun) return this.#foreseen(planned);
     await this.#learnRejections();
@@ -136,7 +140,7 @@ export class Writer {
     if (done.outcome === 'conflict') {
       // Another process on the same store was faster: made again of what is there now, unless the caller said what he saw.
       const conditional = changes.some((change) => change.revision !== undefined) || revision !== undefined;
-      if (!conditional && tries < mostTries) return this.#write(asked, { dryRun, force, ...(attempt === undefined ? {} : { attempt }) }, tries + 1);
+      if (!conditional && tries < mostTries) return this.#write(asked, options, tries + 1);
       throw conditional ? changedMeanwhile(done.resource?.modifiedIndex ?? 0)
         : refuse(409, 'others change the same resource all the time, nothing was written; try again');
     }
@@ -145,7 +149,7 @@ export class Writer {
     // Who deletes by force what others use has asked for it: they serve as they did until they are put right.
     if (refused.length > 0 && !(force && planned.every(({ value }) => value === null))) {
       await this.#takeBack(planned, done.revision);
-      throw refusalOfWorkers(refused, planned.length > 1);
+      throw refusalOfWorkers(refused, nested);
     }
     const outcomes = planned.map((each): Outcome => ({
       row: each.change.row, id: each.change.id, outcome: outcomeOf(each),
@@ -154,18 +158,29 @@ export class Writer {
     return { outcomes, revision: done.revision };
   }
 
-  #plan(change: Change): Planned {
+  /** What becomes of each; problems of those of which that cannot be said. */
+  #planAll(changes: readonly Change[], nested: boolean): { readonly planned: readonly Planned[]; readonly wrong: readonly Problem[] } {
+    const planned: Planned[] = [];
+    const wrong: Problem[] = [];
+    for (const change of changes) {
+      const found = this.#plan(change);
+      if ('change' in found) planned.push(found);
+      else wrong.push(...(nested ? nest([change.row.kind, change.id], found) : found));
+    }
+    return { planned: this.#withDependents(planned), wrong };
+  }
+
+  #plan(change: Change): Planned | readonly Problem[] {
     const { row, id } = change;
-    const early = row.checkId?.(id, this.#options.registry) ?? null;
-    if (early !== null) throw early;
+    const early = row.checkId?.(id, this.#options.registry) ?? [];
+    if (early.length > 0) return early;
     const old = this.#options.store.get(row.kind, id);
     const sent = change.make(old?.value);
     if (sent === undefined) return { change, old, value: null };
     // Only nothing at all deletes: a body that is `null` is a wrong value like any other.
-    if (typeof sent !== 'object' || sent === null || Array.isArray(sent)) {
-      throw refusalOf(checkResource(row.kind, id, sent, this.#options.references))!;
-    }
-    return { change, old, value: withSecretsKept(row.kind, id, sent as Value, old?.value, this.#options.registry) };
+    if (typeof sent !== 'object' || sent === null || Array.isArray(sent)) return checkResource(row.kind, id, sent, this.#options.references);
+    const kept = withSecretsKept(row.kind, id, sent as Value, old?.value, this.#options.registry);
+    return 'wrong' in kept ? [kept.wrong] : { change, old, value: kept.value };
   }
 
   /** What goes with a resource that is deleted. */
@@ -181,17 +196,18 @@ export class Writer {
   }
 
   /** Throws when it is not ours to change, or not what the caller saw. */
-  #admit({ change, old, value }: Planned, several: boolean): void {
+  #admit({ change, old, value }: Planned, nested: boolean): void {
     const { row, id, revision } = change;
     if (this.#options.config.config.resources[row.kind].get(id)?.origin === 'file') {
       throw refuse(409, `${row.singular} ${id} stands in the resources file; it is read-only here, change it there`);
     }
-    if (value === null && old === undefined) throw several ? notFoundAmong(row.kind, id) : notFound;
+    if (value === null && old === undefined) throw nested ? notFoundAmong(row.kind, id) : notFound;
     if (revision === undefined || (revision === -1 ? old !== undefined : revision === (old?.modifiedIndex ?? 0))) return;
     throw changedMeanwhile(old?.modifiedIndex ?? 0);
   }
 
-  #problems(planned: readonly Planned[], force: boolean): Problem[] {
+  /** `partly`: others that were sent with them are missing here, and no reference to them is wrong for that. */
+  #problems(planned: readonly Planned[], { force, nested, partly }: { force: boolean; nested: boolean; partly: boolean }): Problem[] {
     const preview = this.#preview(planned);
     const references = this.#referencesIn(preview);
     const graph = new ReferenceGraph(preview, this.#refers);
@@ -202,8 +218,8 @@ export class Writer {
       if (value !== null && problems.length === 0 && old !== undefined && roleOf(kind, value) !== roleOf(kind, old.value)) {
         problems.push(...usersThatBreak(graph.usersOf(kind, id), preview, references));
       }
-      // Of several, it must be said which one is meant.
-      return planned.length === 1 ? problems : nest([kind, id], problems);
+      const certain = partly ? problems.filter(({ text }) => !text.startsWith('failed to fetch ')) : problems;
+      return nested ? nest([kind, id], certain) : certain;
     });
   }
 
@@ -349,10 +365,10 @@ function notFoundAmong(kind: Kind, id: string): Refusal {
   return new Refusal(404, { message: 'Key not found', error_msg: `${kind}.${id}: expected an existing ${kinds[kind].singular}, got the id of none` });
 }
 
-function refusalOfWorkers(rejections: readonly Rejection[], several: boolean): Refusal {
+function refusalOfWorkers(rejections: readonly Rejection[], nested: boolean): Refusal {
   const problems = rejections.map(({ kind, id, text, at = [], expected = 'what the workers can run', got = 'this' }) => {
     const sentence = at.length === 0 ? text : text.slice(formatPath(at).length + 2);
-    return problem(several ? [kind, id, ...at] : at, expected, got, sentence);
+    return problem(nested ? [kind, id, ...at] : at, expected, got, sentence);
   });
   // Several workers say the same.
   return refusalOf(problems.filter(({ message }, index) => problems.findIndex((each) => each.message === message) === index))!;

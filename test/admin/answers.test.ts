@@ -136,3 +136,37 @@ test('names of headers and cookies that are hashed are letters, digits, - and _'
     }
   }
 });
+
+test('PATCH configs tells every mistake of every change, with kind and id, also of one alone', async () => {
+  await using bench = await startAdmin();
+  const wrong = async (body: unknown): Promise<readonly string[]> => {
+    const { status, json } = await bench.ask('PATCH', `${admin}/configs`, { body });
+    expect(status).toBe(400);
+    return json.errors.map(({ message }: { message: string }) => message);
+  };
+  const memory = { type: 'memory' };
+  expect(await wrong({ stream_routes: { 1: { id: '2', upstream: memory } } })).toEqual(['stream_routes.1.id: wrong stream route id']);
+  expect(await wrong({
+    upstreams: { a: 3, b: { ...memory, auth: { password: '***' } }, 'c d': memory },
+    stream_routes: { r: { upstream_id: 'a', protocol: { name: 'redi' } } },
+    plugin_metadata: { nobody: {} },
+  })).toEqual([
+    'upstreams.a: expected object, got 3',
+    'upstreams.b.auth.password: expected a secret, got "***", which stands for one that is not shown',
+    'plugin_metadata.nobody.id: invalid plugin name',
+    'upstreams["c d"].id: expected 1..64 letters, digits, -, _, . or an integer from 1, got "c d"',
+    'stream_routes.r.protocol.name: unknown protocol [redi]',
+  ]);
+  expect(await wrong([])).toEqual(['expected an object of kinds, got array of 0']);
+  expect(await wrong({ upstreams: [memory] })).toEqual(['upstreams: expected an object of ids, got array of 1']);
+  expect(bench.store.config.revision).toBe(0);
+});
+
+test('a number that no program can keep is refused with its place, wherever it stands', async () => {
+  await using bench = await startAdmin();
+  for (const number of ['1e400', '-1e999', '1' + '0'.repeat(309)]) {
+    const { status, json } = await bench.ask('PUT', `${admin}/plugin_metadata/fault-injection`, { body: `{"a": [{"b": ${number}}]}` });
+    expect([status, json.error_msg]).toEqual([400, 'a[0].b: expected a number up to 1.7e308, got a larger one']);
+  }
+  expect((await bench.ask('PUT', `${admin}/plugin_metadata/fault-injection`, { body: '{"a": 1e300, "b": "1e999"}' })).status).toBe(201);
+});

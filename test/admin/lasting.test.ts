@@ -24,7 +24,7 @@ test('an end survives kill -9, and then the route is gone on every worker', pati
   {
     await using first = await startMillrace({ folder, settings });
     const route = { server_port: port, upstream: memory, protocol: { name: 'redis' } };
-    const { status, body } = await first.call('PUT', `${routes}/short?ttl=8`, route);
+    const { status, body } = await first.call('PUT', `${routes}/short?ttl=14`, route);
     expect([status, body.expires_at]).toEqual([201, expect.any(Number)]);
     expiresAt = body.expires_at as number;
     // Over before the next start.
@@ -38,7 +38,7 @@ test('an end survives kill -9, and then the route is gone on every worker', pati
   for (let i = 0; i < 16; i++) expect(await (await second.connect(port)).command('PING')).toBe('PONG');
   expect((await second.call('GET', `${routes}/short`)).body.expires_at).toBe(expiresAt);
   expect((await second.call('GET', `${routes}/shorter`)).status).toBe(404);
-  await expect.poll(async () => (await second.call('GET', `${routes}/short`)).status, { timeout: 10_000 }).toBe(404);
+  await expect.poll(async () => (await second.call('GET', `${routes}/short`)).status, { timeout: 16_000 }).toBe(404);
   expect(Date.now() / 1000).toBeGreaterThanOrEqual(expiresAt);
   await expect.poll(() => RespClient.connect(port).then(async (client) => client.close(), ({ message }: Error) => message), { timeout: 2000 })
     .toContain('ECONNREFUSED');
