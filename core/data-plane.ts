@@ -23,6 +23,7 @@ import { tcp } from './tcp.ts';
 import type { ListenerCertificates } from './tls/certificate-files.ts';
 import { Certificates } from './tls/certificates.ts';
 import { NodeTable } from './upstream/node.ts';
+import { UpstreamMetrics } from './upstream-metrics.ts';
 import { UpstreamSurroundings } from './upstream-surroundings.ts';
 import type { UpstreamConf } from './upstream/upstream.ts';
 import { UdpListener } from './udp/listener.ts';
@@ -61,6 +62,7 @@ export class DataPlane {
   readonly #nodes: NodeTable;
   readonly #surroundings: UpstreamSurroundings;
   readonly #process: ProcessMetrics;
+  readonly #upstreams: UpstreamMetrics;
   readonly #perAddress: ClientCounter;
   readonly #certificates: Certificates;
   /** By `address port`. */
@@ -89,19 +91,14 @@ export class DataPlane {
     this.#surroundings = new UpstreamSurroundings({
       settings, registry: options.registry, log, metrics, worker, workers, secret: ticketSecret,
     });
-    const up = new Map<string, number>();
     this.#nodes = new NodeTable({
       resolver: this.#surroundings.resolver,
       onChange: (node, available, reason) => {
-        let gauge = up.get(node.address);
-        if (gauge === undefined) {
-          gauge = metrics.gauge('millrace_upstream_node_up', 'Whether a node is used: 1 or 0.', { node: node.address }, { merge: 'min' });
-          up.set(node.address, gauge);
-        }
-        metrics.set(gauge, available ? 1 : 0);
+        this.#upstreams.changed(node, available);
         log[available ? 'info' : 'warn']({ code: available ? 'NODE_UP' : 'NODE_DOWN', node: node.address, reason }, 'upstream node');
       },
     });
+    this.#upstreams = new UpstreamMetrics(this.engine, this.#nodes);
     const protocols = new Set(settings.listeners.map(({ protocol }) => protocol).filter((name) => name !== undefined));
     this.routes = new Routes({
       engine: this.engine,
@@ -209,6 +206,7 @@ export class DataPlane {
 
   metrics(): MetricsSnapshot {
     this.#process.update();
+    this.#upstreams.update();
     return this.engine.metrics.snapshot();
   }
 

@@ -53,7 +53,8 @@ export class Engine {
   readonly #swept = new Set<Swept>();
   readonly #timer: NodeJS.Timeout;
   readonly #closeReasons = new Map<string, number>();
-  readonly #linkReasons = new Map<string, number>();
+  /** By node. */
+  readonly #linkReasons = new Map<string, Map<string, number>>();
   readonly #memory: number;
   /** Memory is nearly used up: no new clients. */
   crowded = false;
@@ -93,6 +94,10 @@ export class Engine {
     this.#swept.delete(swept);
   }
 
+  get watched(): Iterable<Swept> {
+    return this.#swept;
+  }
+
   /** Counts and logs the end of a connection. */
   connectionEnded(reason: string, route: string, remote: string): void {
     let index = this.#closeReasons.get(reason);
@@ -106,14 +111,24 @@ export class Engine {
 
   /** Counts and logs the end of an upstream connection. */
   linkEnded(reason: string, node: string, cause: unknown): void {
-    const key = `${reason} ${node}`;
-    let index = this.#linkReasons.get(key);
+    let reasons = this.#linkReasons.get(node);
+    if (reasons === undefined) this.#linkReasons.set(node, reasons = new Map());
+    let index = reasons.get(reason);
     if (index === undefined) {
       index = this.metrics.counter('millrace_links_closed_total', 'Upstream connections ended, by reason.', { reason, node });
-      this.#linkReasons.set(key, index);
+      reasons.set(reason, index);
     }
     this.metrics.add(index, 1);
     this.log[reason === 'UPSTREAM_PROTOCOL' ? 'warn' : 'debug']({ code: reason, node, err: cause }, 'upstream connection ended');
+  }
+
+  /** Takes away the series of nodes that are gone. */
+  forgetNodes(gone: (node: string) => boolean): void {
+    for (const [node, reasons] of this.#linkReasons) {
+      if (!gone(node)) continue;
+      for (const index of reasons.values()) this.metrics.release(index);
+      this.#linkReasons.delete(node);
+    }
   }
 
   close(): void {

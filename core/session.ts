@@ -18,6 +18,9 @@ import type { Route } from './route.ts';
 import { tlsVariable } from './tls/variable.ts';
 import type { Receiver } from './upstream/receiver.ts';
 
+/** Milliseconds for which a client that ended its side may still be answered by what waits. */
+const patienceAfterEnd = 1000;
+
 export abstract class Session implements Owner, Receiver, Listener {
   readonly id: number;
   readonly connection: Connection;
@@ -108,6 +111,8 @@ export abstract class Session implements Owner, Receiver, Listener {
   protected get unfinishedSince(): number { return 0; }
   /** Whether it waits for a server without having to: a blocked or subscribed client that goes is let go at once. */
   protected get waiting(): boolean { return false; }
+  /** Whether it stands in line for something that others have. */
+  protected get inLine(): boolean { return false; }
 
   /** Whether its conversation is not over although nothing is owed: it waits for messages, or has begun what it will end. */
   get engaged(): boolean { return this.waiting; }
@@ -374,7 +379,7 @@ export abstract class Session implements Owner, Receiver, Listener {
   /** Replies of a run arrived; `tag` is what they were sent with. */
   protected observeRun(_tag: number, _count: number, _since: number): void {}
 
-  failed(error: ProxyError, count: number, started: boolean): void {
+  failed(error: ProxyError, count: number, started: boolean, tag: number): void {
     if (this.closed) return;
     if (started) {
       this.destroy(error.code === 'CLIENT_SLOW' ? 'CLIENT_SLOW' : 'REPLY_CUT');
@@ -387,8 +392,12 @@ export abstract class Session implements Owner, Receiver, Listener {
     const { metrics } = this.#plan;
     metrics.metrics.add(metrics.requests, count);
     metrics.metrics.add(metrics.errors, count);
+    this.runFailed(tag, count);
     this.#release();
   }
+
+  /** Replies of a run will not come. */
+  protected runFailed(_tag: number, _count: number): void {}
 
   /** A run of `count` requests was handed to a link. */
   protected ran(count: number): void {
@@ -539,6 +548,8 @@ export abstract class Session implements Owner, Receiver, Listener {
       if (now - this.#slowSince > this.patience) return this.destroy('CLIENT_SLOW');
     }
     if (this.#holds > 0 && this.#unheard && this.connection.lost()) return this.destroy('CLIENT_RESET');
+    // It left before the wait began, and nobody would ever tell. One that only ended its side gets what is there by now.
+    if (this.#ended && (this.waiting || this.inLine) && now - this.#lastActivity > patienceAfterEnd) return this.destroy('CLIENT_CLOSED');
     const since = this.unfinishedSince;
     if (since > 0 && now - since > limits.requestTimeout && !this.connection.paused) {
       return this.destroy('CLIENT_REQUEST_TIMEOUT');

@@ -76,6 +76,6 @@ export class Integrity {
 
   /** The token will not come: whether these replies were the right ones is not known. */
   fail(error: ProxyError): void {
-    for (const { owner, complete } of this.#withheld.splice(0)) if (complete > 0) owner.failed(error, complete, false);
+    for (const { owner, complete, tag } of this.#withheld.splice(0)) if (complete > 0) owner.failed(error, complete, false, tag);
   }
 }

@@ -109,7 +109,7 @@ export abstract class Link extends ReplyReader implements Swept {
   #enter(owner: Receiver, count: number, tag: number): void {
     if (this.state === 'closed') {
       // It closed between being chosen and being used: nobody will answer.
-      owner.failed(new ProxyError('UPSTREAM_CLOSED'), count, false);
+      owner.failed(new ProxyError('UPSTREAM_CLOSED'), count, false, tag);
       return;
     }
     const now = this.engine.clock.now();
@@ -295,9 +295,10 @@ export abstract class Link extends ReplyReader implements Swept {
     while (ring.length > 0) {
       const owner = ring.owner(0);
       const count = ring.count(0);
+      const tag = ring.tag(0);
       ring.shift();
       this.node.inflight -= count;
-      owner.failed(error, count, started);
+      owner.failed(error, count, started, tag);
       started = false;
     }
   }

@@ -12,6 +12,8 @@ export interface Closable {
   close(): void;
   /** A check found the node unwell: who can go elsewhere should. */
   leave?(): void;
+  /** Clients that wait for a connection to it. */
+  readonly waiting?: number;
 }
 
 /** What `net.connect` needs to reach a node. */

@@ -22,8 +22,10 @@ export interface Receiver {
    * were handed to the link (monotonic ms), `tag` what their sender marked them with.
    */
   receive(bytes: Buffer, start: number, end: number, complete: number, since: number, tag: number): void;
-  /** `count` replies will not come. `started`: bytes of the first of them were handed over already. */
-  failed(error: ProxyError, count: number, started: boolean): void;
+  /** A reply to what was sent with this tag is an error of the server's; it is received next. */
+  erred?(tag: number): void;
+  /** `count` replies will not come, to what was sent with `tag`. `started`: bytes of the first of them were handed over already. */
+  failed(error: ProxyError, count: number, started: boolean, tag: number): void;
   /** The link failed before it wrote anything; another one took over. */
   moved?(from: Link, to: Link): void;
 }

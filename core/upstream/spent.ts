@@ -45,9 +45,10 @@ export class Spent implements Receiver {
   giveUp(ring: EntryRing, index: number, error: ProxyError, started: boolean): void {
     const owner = ring.owner(index);
     const count = ring.count(index);
+    const tag = ring.tag(index);
     ring.replace(index, this);
     this.slots += count;
-    owner.failed(error, count, started);
+    owner.failed(error, count, started, tag);
   }
 
   /** Whether too many replies are late, or one for too long: the link is not worth waiting for. */

@@ -37,6 +37,7 @@ export class RedisBackend implements Backend {
   readonly #allowed: ReadonlySet<string>;
   readonly #counts = new Int32Array(commands.length).fill(-1);
   readonly #totals = new Int32Array(commands.length).fill(-1);
+  readonly #errors = new Int32Array(commands.length).fill(-1);
   readonly #latencies = new Int32Array(commands.length).fill(-1);
 
   constructor(options: BackendOptions<RedisConf>) {
@@ -97,13 +98,19 @@ export class RedisBackend implements Backend {
     this.#engine.metrics.add(index, amount);
   }
 
-  /** A command was answered; milliseconds. */
-  observe(id: number, duration: number, amount: number): void {
+  /** A command was answered, by whomever. */
+  answered(id: number, amount: number): void {
     if (!this.perOperation) return;
-    const { metrics } = this.#engine;
     let index = this.#totals[id]!;
     if (index < 0) index = this.#register(this.#totals, id, 'apisix_redis_commands_total', 'Commands answered.');
-    metrics.add(index, amount);
+    this.#engine.metrics.add(index, amount);
+  }
+
+  /** The same, and how long it took; milliseconds. */
+  observe(id: number, duration: number, amount: number): void {
+    if (!this.perOperation) return;
+    this.answered(id, amount);
+    const { metrics } = this.#engine;
     let latency = this.#latencies[id]!;
     if (latency < 0) {
       latency = metrics.histogram('apisix_redis_commands_latency_seconds', 'From a command being read to its answer.',
@@ -111,6 +118,14 @@ export class RedisBackend implements Backend {
       this.#latencies[id] = latency;
     }
     metrics.observe(latency, duration, amount);
+  }
+
+  /** Commands whose answer was an error, the server's or ours. */
+  erred(id: number, amount: number): void {
+    if (!this.perOperation) return;
+    let index = this.#errors[id]!;
+    if (index < 0) index = this.#register(this.#errors, id, 'apisix_redis_command_errors_total', 'Commands answered with an error, the server\'s or ours.');
+    this.#engine.metrics.add(index, amount);
   }
 
   #register(table: Int32Array, id: number, name: string, help: string): number {

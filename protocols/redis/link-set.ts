@@ -168,6 +168,12 @@ export class LinkSet {
     return new OwnLink(this.#options(identity));
   }
 
+  get waiting(): number {
+    let sum = 0;
+    for (const pool of this.#pools.values()) sum += pool.pending;
+    return sum;
+  }
+
   /** Clients go to another node as soon as they are answered. */
   leave(): void {
     for (const link of this.#shared.values()) link.retire();

@@ -81,7 +81,7 @@ export class RedisLink extends Link {
     switch (scanner.outcome) {
       case reply.DONE:
         this.framed = scanner.type === 0x3e ? ASIDE : REPLY; // >
-        if (scanner.type === 0x2d) this.#errorSeen(bytes, at, next); // -
+        if (scanner.type === 0x2d || scanner.type === 0x21) this.#errorSeen(bytes, at, next); // - !
         return next;
       case reply.MORE:
         this.framed = MORE;
@@ -93,6 +93,7 @@ export class RedisLink extends Link {
   }
 
   #errorSeen(bytes: Buffer, at: number, end: number): void {
+    this.head?.erred?.(this.ring.tag(0));
     if (bytes[at + 1] === 0x4e) this.#refused(bytes, at, end); // -N…
     if (!this.node.health.judged) return;
     const text = bytes.toString('latin1', at, Math.min(end - 2, at + 200));

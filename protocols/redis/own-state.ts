@@ -26,6 +26,8 @@ export class OwnState {
   /** Commands under way that may change what the link is. */
   #underWay = 0;
   #blocked = 0;
+  /** It waits for a link. */
+  inLine = false;
   /** For the rest of the connection. */
   #sticky = false;
   streaming = false;
@@ -75,7 +77,9 @@ export class OwnState {
     let set = session.nodes.choose();
     while (set !== null) {
       try {
+        this.inLine = true;
         const link = dedicated ? await this.#dedicate(set) : await set.borrow(session.identity);
+        this.inLine = false;
         if (session.closed || request.settled) {
           set.giveBack(link);
           return;
@@ -87,6 +91,7 @@ export class OwnState {
         this.send(request);
         return;
       } catch (cause) {
+        this.inLine = false;
         const error = cause instanceof ProxyError ? cause : new ProxyError('INTERNAL', undefined, { cause });
         tried.push(set.node);
         const { upstream } = session.backend!;

@@ -680,6 +680,7 @@ export class RedisSession extends Session {
   protected override observe(request: Request): void {
     const { command, outcome, startedAt, endedAt } = request as RedisRequest;
     this.#backend?.observe(command.id, endedAt - startedAt, 1);
+    if (outcome !== null && (outcome instanceof ProxyError || outcome.isError)) this.#backend?.erred(command.id, 1);
     if (this.quitting && command.name === 'quit' && outcome !== null) this.end('CLIENT_QUIT');
   }
 
@@ -687,7 +688,18 @@ export class RedisSession extends Session {
     if (tag > 0) this.#backend?.observe(tag, this.engine.clock.now() - since, count);
   }
 
+  erred(tag: number): void {
+    if (tag > 0) this.#backend?.erred(tag, 1);
+  }
+
+  protected override runFailed(tag: number, count: number): void {
+    if (tag === 0) return;
+    this.#backend?.answered(tag, count);
+    this.#backend?.erred(tag, count);
+  }
+
   protected override get waiting(): boolean { return this.own.waiting; }
+  protected override get inLine(): boolean { return this.own.inLine; }
   override get engaged(): boolean { return this.own.waiting || this.own.inTransaction || this.own.watching; }
 
   protected override dispose(): void {
