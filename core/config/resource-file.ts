@@ -60,6 +60,9 @@ function brokenMark(text: string, needsEnd: boolean): Problem | null {
   return needsEnd ? problem([], asked, 'none', 'the end mark #END is missing, which the file had before: taken as half written') : null;
 }
 
+/** What is told of one text; more would cost whoever looks for places, and tell nobody more. */
+const mostTold = 1000;
+
 export function readResources(text: string, last: Config, options: ReadingOptions): FileReading {
   const refuse = (why: Problem, place: Position, value?: unknown): FileReading => ({
     config: last, readable: false, warnings: [], problems: [located(options.name, place, why)], indexes: new Map(), value,
@@ -92,14 +95,20 @@ function wrongShapes(value: unknown): Problem[] {
     return [problem([], 'resources', 'nothing', text)];
   }
   if (!isObject(value)) return [problem([], 'an object of kinds', 'something else')];
-  return Object.entries(value).flatMap(([name, list]): Problem[] => {
+  const known = (name: string): boolean => name === 'plugins' || foreignKinds.includes(name) || name.endsWith('_conf_version');
+  const wrong = Object.entries(value).filter(([name, list]) => (isKind(name) ? list !== null && !Array.isArray(list) : !known(name)));
+  return wrong.slice(0, mostTold).map(([name, list]) => {
     const at: At = [name];
-    if (isKind(name)) return list === null || Array.isArray(list) ? [] : [problem(at, 'a list', typeof list)];
-    if (name === 'plugins' || foreignKinds.includes(name) || name.endsWith('_conf_version')) return [];
+    if (isKind(name)) return problem(at, 'a list', typeof list);
     const meant = nearest(name, [...kindNames, 'plugins']);
     const hint = meant === undefined ? '' : `, did you mean "${meant}"?`;
-    return [problem(at, 'known kind', name, `unknown property ${JSON.stringify(cut(name))}${hint}`)];
+    return problem(at, 'known kind', name, `unknown property ${JSON.stringify(cut(name))}${hint}`);
   });
+}
+
+/** Of an item: its kind and number. */
+function placeOf([kind, index]: At): string {
+  return `${String(kind)} ${String(index)}`;
 }
 
 function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
@@ -124,12 +133,17 @@ class Reading {
   readonly #warnings: Problem[] = [];
   readonly #values: Readonly<Record<string, unknown>>;
   readonly #listed: Readonly<Record<Kind, readonly Item[]>>;
+  /** How often an id was made. */
+  readonly #made = new Map<string, number>();
+  /** Variables without a value, by kind and number of the item. */
+  readonly #unset: ReadonlyMap<string, readonly Problem[]>;
 
   constructor(document: ParsedDocument, last: Config, options: ReadingOptions) {
     this.#document = document;
     this.#last = last;
     this.#options = options;
     this.#values = document.value as Readonly<Record<string, unknown>>;
+    this.#unset = Map.groupBy(document.problems, ({ at }) => placeOf(at));
     this.#listed = Object.fromEntries(kindNames.map((kind) => [kind, this.#items(kind)])) as unknown as
       Record<Kind, readonly Item[]>;
   }
@@ -145,7 +159,7 @@ class Reading {
     const place = (each: Problem): FileProblem =>
       located(this.#options.name, this.#document.locate(each), each);
     return {
-      config, readable: true, problems: this.#problems.map(place), warnings: this.#warnings.map(place),
+      config, readable: true, problems: this.#problems.slice(0, mostTold).map(place), warnings: this.#warnings.slice(0, mostTold).map(place),
       indexes: this.#indexes(), value: this.#values,
     };
   }
@@ -237,13 +251,18 @@ class Reading {
       ? kinds[kind].identity.map((name) => sorted(value[name] ?? null)) : [value['name']];
     const digest = createHash('sha256').update(JSON.stringify([kind, parts])).digest('hex');
     const id = `file-${digest.slice(0, 16)}`;
-    for (let count = 2, unique = id; ; unique = `${id}-${count++}`) if (!seen.has(unique)) return unique;
+    for (let count = (this.#made.get(id) ?? 0) + 1; ; count++) {
+      const unique = count === 1 ? id : `${id}-${count}`;
+      if (seen.has(unique)) continue;
+      this.#made.set(id, count);
+      return unique;
+    }
   }
 
   #check(kind: Kind, item: Item): readonly Problem[] {
     if (item.problems.length > 0) return item.problems;
-    const unset = this.#document.problems.filter(({ at }) => at[0] === item.at[0] && at[1] === item.at[1]);
-    if (unset.length > 0) return unset;
+    const unset = this.#unset.get(placeOf(item.at));
+    if (unset !== undefined) return unset;
     // Whether another resource exists is a warning here, not a reason to refuse.
     const references = withoutResources(this.#options.references);
     return nest(item.at, checkResource(kind, item.id, item.value, references));
@@ -261,7 +280,9 @@ class Reading {
   #warnAboutReferences(config: Config): void {
     const { references } = this.#options;
     // What stands there and is wrong is told itself; it is not missing.
-    const listed = (kind: Kind, id: string): Value | undefined => this.#listed[kind].find((item) => item.id === id)?.value;
+    const byId = new Map(kindNames.map((kind) => [kind, new Map(this.#listed[kind].toReversed().map(({ id, value }) => [id, value]))]));
+    const told = new Set(this.#problems.map((each) => each.path));
+    const listed = (kind: Kind, id: string): Value | undefined => byId.get(kind)?.get(id);
     const lookup: References = {
       ...withoutResources(references),
       resource: (kind, id) => config.resources[kind].get(id)?.value ?? listed(kind, id) ?? references.resource?.(kind, id),
@@ -271,8 +292,7 @@ class Reading {
     for (const kind of kindNames) {
       for (const { at, id, value } of this.#listed[kind]) {
         if (id === '') continue;
-        const told = this.#problems.map((each) => each.path);
-        this.#warnings.push(...nest(at, checkReferences(kind, id, value, lookup)).filter(({ path }) => !told.includes(path)));
+        this.#warnings.push(...nest(at, checkReferences(kind, id, value, lookup)).filter(({ path }) => !told.has(path)));
       }
     }
   }
