@@ -56,8 +56,10 @@ describe.each(['resources.yaml', 'resources.json'])('%s', (name) => {
     expect(said(proxy)).toContain('off unknown plugin [request-id]: it is not in the list of plugins');
     const refused = await proxy.call('PUT', '/apisix/admin/stream_routes/1', { ...memory, plugins: { 'request-id': {} } });
     expect([refused.status, refused.body.error_msg]).toEqual([400, expect.stringContaining('unknown plugin [request-id]')]);
-    const pending = await proxy.call('GET', '/apisix/admin/configs');
-    expect(pending.body.plugins).toEqual([{ name: 'mocking' }]);
+    const { body: status } = await proxy.call('GET', '/apisix/admin/configs/status');
+    expect(JSON.stringify(status.not_in_use)).toContain('unknown plugin [request-id]');
+    const shown = await proxy.call('GET', '/apisix/admin/configs');
+    expect(shown.body.plugins).toEqual([{ name: 'mocking' }]);
   });
 
   test('ST-14 variables: numbers and booleans are such, larger ones stay text, defaults count, keys are replaced', async () => {
