@@ -38,6 +38,8 @@ export abstract class Link extends ReplyReader implements Swept {
   readonly #connectDeadline: number;
   #scheduled = false;
   #wrote = false;
+  /** With TLS: bytes came that are no handshake. */
+  #spokenTo = false;
   /** Whether nothing came from the node, on any connection, while the timeout ran that ended this one. */
   #nodeWasSilent = true;
   #waiters: (() => void)[] = [];
@@ -166,11 +168,17 @@ export abstract class Link extends ReplyReader implements Swept {
       socket.once('connect', () => this.#connected());
     } else {
       socket = connectTls({ ...target, ...options.tls });
-      socket.on('data', (chunk: Buffer) => this.read(chunk, chunk.length));
+      socket.on('data', (chunk: Buffer) => {
+        this.#spokenTo = true;
+        this.read(chunk, chunk.length);
+      });
       socket.once('secureConnect', () => this.#connected());
     }
     socket.on('drain', () => this.#drained());
-    socket.on('error', (cause) => this.fail(this.state === 'connecting' ? 'CONNECT_FAILED' : 'UPSTREAM_CLOSED', undefined, cause));
+    socket.on('error', (cause) => {
+      const refused = this.state === 'connecting' || (!this.#spokenTo && isAlert(cause));
+      this.fail(refused ? 'CONNECT_FAILED' : 'UPSTREAM_CLOSED', undefined, cause);
+    });
     socket.on('end', () => this.fail('UPSTREAM_CLOSED'));
     socket.on('close', () => this.fail('UPSTREAM_CLOSED'));
     return socket;
@@ -259,7 +267,7 @@ export abstract class Link extends ReplyReader implements Swept {
   override fail(code: ErrorCode, text?: string, cause?: unknown): void {
     if (this.state === 'closed') return;
     const unsent = !this.#wrote;
-    const early = this.state !== 'open';
+    const early = this.state !== 'open' || code === 'CONNECT_FAILED';
     this.state = 'closed';
     this.engine.unwatch(this);
     this.socket.destroy();
@@ -317,4 +325,12 @@ export abstract class Link extends ReplyReader implements Swept {
     heir.#batch.append(this.#batch.joined());
     if (!heir.#scheduled) heir.#schedule();
   }
+}
+
+/**
+ * With TLS 1.3 a node looks at our certificate after the handshake is over for us: that it refuses it comes as an alert,
+ * before it has read anything else.
+ */
+function isAlert(cause: Error): boolean {
+  return 'code' in cause && typeof cause.code === 'string' && /^ERR_SSL_.*ALERT/.test(cause.code);
 }

@@ -123,6 +123,19 @@ describe('verification', () => {
 });
 
 describe('client certificates', () => {
+  test('one that the server refuses, or misses, is an error that says so, and nothing may have been executed', async () => {
+    const port = await startSecure(good, ['--tls-auth-clients', 'yes']);
+    const stranger = makeAuthority();
+    const other = stranger.issue('eve', ['DNS:eve']);
+    const shown = { client_cert: readFileSync(other.cert, 'utf8'), client_key: readFileSync(other.key, 'utf8') };
+    for (const tls of [{}, shown]) {
+      await using proxy = await start(`127.0.0.1:${port}`, tls);
+      expect(await failure(proxy)).toMatch(/^ERR millrace: failed to connect to upstream \| .*(alert|handshake|certificate|unknown ca)/i);
+      expect(await proxy.metrics()).toMatch(/links_closed_total\{node="127\.0\.0\.1:\d+",reason="CONNECT_FAILED"\} [1-9]/);
+    }
+    stranger[Symbol.dispose]();
+  });
+
   test('are shown where configured; without one a server that wants it refuses', async () => {
     const own = authority.issue('client', ['DNS:client']);
     const port = await startSecure(good, ['--tls-auth-clients', 'yes']);
