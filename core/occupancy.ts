@@ -7,6 +7,7 @@
 // many keys share, and whoever may have something there counts all of it as his: too strict for some, but memory is
 // bounded and nobody is forgotten. The lock of a bucket is that of its first slot.
 import { randomInt } from 'node:crypto';
+import { KeyHash } from './key-hash.ts';
 import type { Occupied, OccupancyTable } from './plugin.ts';
 
 const bucketSlots = 16;
@@ -21,7 +22,7 @@ export class SharedOccupancy implements OccupancyTable {
   readonly #workers: number;
   readonly #row: number;
   readonly #buckets: number;
-  readonly #seed: number;
+  readonly #key: KeyHash;
 
   /** Memory for about `slots` keys at a time. */
   static allocate(workers: number, slots = 16_384): SharedArrayBuffer {
@@ -44,7 +45,7 @@ export class SharedOccupancy implements OccupancyTable {
 
   constructor(buffer: SharedArrayBuffer, worker: number) {
     this.#cells = new Int32Array(buffer);
-    this.#seed = this.#cells[0]!;
+    this.#key = new KeyHash(this.#cells[0]!);
     this.#buckets = this.#cells[1]!;
     this.#workers = this.#cells[2]!;
     this.#row = rowHead + this.#workers;
@@ -97,7 +98,8 @@ export class SharedOccupancy implements OccupancyTable {
   }
 
   #place(id: string): { tag: number; check: number; bucket: number; shared: number } {
-    const { tag, check } = this.#hash(id);
+    this.#key.take(id);
+    const { tag, check } = this.#key;
     const bucket = header + ((tag >>> 0) % this.#buckets) * bucketSlots * this.#row;
     // Behind all buckets.
     const shared = header + (this.#buckets * bucketSlots + ((check >>> 0) % bucketSlots)) * this.#row;
@@ -118,18 +120,5 @@ export class SharedOccupancy implements OccupancyTable {
 
   #unlock(slot: number): void {
     Atomics.compareExchange(this.#cells, slot + 2, this.#worker + 1, 0);
-  }
-
-  #hash(id: string): { tag: number; check: number } {
-    let a = this.#seed;
-    let b = ~this.#seed;
-    for (let i = 0; i < id.length; i++) {
-      const code = id.charCodeAt(i);
-      a = Math.imul(a ^ code, 0x85ebca6b);
-      a ^= a >>> 13;
-      b = Math.imul(b ^ code, 0xc2b2ae35);
-      b ^= b >>> 16;
-    }
-    return { tag: Math.imul(a ^ (a >>> 16), 0x7feb352d) | 0, check: Math.imul(b ^ (b >>> 15), 0x846ca68b) | 0 };
   }
 }

@@ -9,6 +9,7 @@
 // memory is bounded and nobody's count is forgotten, so a flood of keys cannot buy anyone a fresh limit.
 // `overflows` says how often it happened.
 import { randomInt } from 'node:crypto';
+import { KeyHash } from './key-hash.ts';
 import type { WindowTable } from './plugin.ts';
 
 const bucketSlots = 16;
@@ -39,11 +40,9 @@ export class SharedWindows implements WindowTable {
   /** From when on the slot may serve another id. */
   readonly #free: Float64Array;
   readonly #buckets: number;
-  readonly #seed: number;
+  readonly #key: KeyHash;
   readonly #origin: number;
-  // Hash of the id being handled: two results without an object.
-  #tag = 0;
-  #check = 0;
+  /** The id being handled, which `#key` is of. */
   #hashed: string | null = null;
   /** Where that id was found last; -1: nowhere yet. */
   #slot = -1;
@@ -66,7 +65,7 @@ export class SharedWindows implements WindowTable {
     // One bucket more, for the windows that are shared when a bucket is full.
     const slots = (buckets + 1) * bucketSlots;
     this.#buckets = buckets;
-    this.#seed = this.#header[seedWord]!;
+    this.#key = new KeyHash(this.#header[seedWord]!);
     this.#ends = new Float64Array(buffer, at.ends, slots);
     this.#free = new Float64Array(buffer, at.free, slots);
     this.#tags = new Int32Array(buffer, at.tags, slots);
@@ -120,7 +119,7 @@ export class SharedWindows implements WindowTable {
   left(id: string, limit: number, length: number, now: number, sliding: boolean): number {
     const time = now + this.#origin;
     this.#hash(id);
-    const slot = this.#find(this.#bucketOf(this.#tag));
+    const slot = this.#find(this.#bucketOf(this.#key.tag));
     if (slot < 0 || !(time < this.#free[slot]!)) return limit;
     const count = Atomics.load(this.#counts, slot);
     if (!sliding) return Math.max(0, limit - count);
@@ -136,7 +135,7 @@ export class SharedWindows implements WindowTable {
   /** The id begins from zero. */
   forget(id: string): void {
     this.#hash(id);
-    const bucket = this.#bucketOf(this.#tag);
+    const bucket = this.#bucketOf(this.#key.tag);
     this.#lock(bucket);
     const slot = this.#find(bucket);
     if (slot >= 0) Atomics.store(this.#tags, slot, 0);
@@ -151,7 +150,7 @@ export class SharedWindows implements WindowTable {
   #slotFor(time: number, end: number, free: number, limit: number, length: number): number {
     const last = this.#slot;
     if (last >= 0 && this.#holds(last) && time < this.#ends[last]!) return last;
-    const bucket = this.#bucketOf(this.#tag);
+    const bucket = this.#bucketOf(this.#key.tag);
     const slot = this.#find(bucket);
     if (slot >= 0 && time < this.#ends[slot]!) {
       this.#slot = slot;
@@ -168,14 +167,14 @@ export class SharedWindows implements WindowTable {
 
   /** Whether a slot is (still) the hashed id's. */
   #holds(slot: number): boolean {
-    return this.#tags[slot] === this.#tag && this.#checks[slot] === this.#check;
+    return this.#tags[slot] === this.#key.tag && this.#checks[slot] === this.#key.check;
   }
 
   #find(bucket: number): number {
     const from = bucket * bucketSlots;
     for (let slot = from; slot < from + bucketSlots; slot++) {
-      if (Atomics.load(this.#tags, slot) !== this.#tag) continue;
-      if (Atomics.load(this.#checks, slot) === this.#check) return slot;
+      if (Atomics.load(this.#tags, slot) !== this.#key.tag) continue;
+      if (Atomics.load(this.#checks, slot) === this.#key.check) return slot;
     }
     return -1;
   }
@@ -215,12 +214,12 @@ export class SharedWindows implements WindowTable {
 
   #fill(slot: number, end: number, free: number): void {
     Atomics.store(this.#tags, slot, 0);
-    Atomics.store(this.#checks, slot, this.#check);
+    Atomics.store(this.#checks, slot, this.#key.check);
     Atomics.store(this.#counts, slot, 0);
     Atomics.store(this.#before, slot, 0);
     this.#ends[slot] = end;
     this.#free[slot] = free;
-    Atomics.store(this.#tags, slot, this.#tag);
+    Atomics.store(this.#tags, slot, this.#key.tag);
   }
 
   #lock(bucket: number): void {
@@ -233,24 +232,12 @@ export class SharedWindows implements WindowTable {
     return (tag >>> 0) % this.#buckets;
   }
 
-  // Two multiplicative hashes side by side: 64 bits, so that two ids are never taken for one.
   #hash(id: string): void {
     // Requests of one client come in bursts, and comparing a string with itself costs nothing.
     if (id === this.#hashed) return;
     this.#hashed = id;
     this.#slot = -1;
-    let a = this.#seed;
-    let b = ~this.#seed;
-    for (let i = 0; i < id.length; i++) {
-      const code = id.charCodeAt(i);
-      a = Math.imul(a ^ code, 0x85ebca6b);
-      a ^= a >>> 13;
-      b = Math.imul(b ^ code, 0xc2b2ae35);
-      b ^= b >>> 16;
-    }
-    a = Math.imul(a ^ (a >>> 16), 0x7feb352d);
-    this.#tag = (a ^ (a >>> 15)) | 0 || 1;
-    this.#check = Math.imul(b ^ (b >>> 15), 0x846ca68b) | 0;
+    this.#key.take(id);
   }
 }
 

@@ -3,7 +3,7 @@ import { definePlugin } from '../core/plugin.ts';
 import type { JsonSchema } from '../core/schema.ts';
 import { logPlace, type BatchConf, type NamedSink } from './logger/place.ts';
 import {
-  batchProperties, checkLogging, formatSchema, loggerMetadataSchema, pendingProperty,
+  batchProperties, checkLogging, formatSchema, httpProperties, loggerMetadataSchema, pendingProperty,
 } from './logger/schema.ts';
 import { FileSink } from './logger/sinks/file.ts';
 import { HttpSink } from './logger/sinks/http.ts';
@@ -70,20 +70,7 @@ const sinkProperties: Record<string, JsonSchema> = {
   tcp: sinkSchema('One record a line over a TCP connection.', ['host', 'port'], streamProperties),
   udp: sinkSchema('One record a datagram.', ['host', 'port'], addressProperties),
   http: sinkSchema('A POST per group of records.', ['uri'], {
-    uri: {
-      type: 'string', pattern: '^https?://', maxLength: 2048, 'x-expected': 'http:// or https:// address',
-      description: 'Address.',
-    },
-    auth_header: {
-      type: 'string', maxLength: 4096, writeOnly: true, description: 'Value of the Authorization header.',
-    },
-    timeout: {
-      type: 'number', exclusiveMinimum: 0, maximum: 3600, default: 3, description: 'Seconds for one POST.',
-    },
-    concat_method: {
-      type: 'string', enum: ['json', 'new_line'], default: 'json',
-      description: 'Records as a JSON array, or one a line.',
-    },
+    ...httpProperties,
     ssl_verify: verify,
   }),
   syslog: sinkSchema('RFC 5424 messages with the record in them.', ['host', 'port'], {

@@ -1,11 +1,12 @@
 // A span per sampled request, sent to a collector by OTLP over HTTP.
 import { connectionRequest } from '../core/connection-request.ts';
-import { definePlugin, type Counter, type Hooks, type PluginContext } from '../core/plugin.ts';
+import { definePlugin, type Hooks, type PluginContext } from '../core/plugin.ts';
 import type { Request } from '../core/request.ts';
 import type { Session } from '../core/session.ts';
 import { compileTemplate, type Variable } from '../core/variables.ts';
 import { missingPackages } from './logger/optional-package.ts';
 import { sampler } from './logger/place.ts';
+import { Tally } from './logger/tally.ts';
 import { exporterPackages, SpanExporter } from './opentelemetry/exporter.ts';
 import { SpanQueue } from './opentelemetry/span-queue.ts';
 
@@ -25,7 +26,6 @@ interface Conf {
 }
 
 const longestText = 1024;
-const minute = 60_000;
 
 export default definePlugin<Conf>({
   name: 'opentelemetry',
@@ -112,12 +112,7 @@ class Place {
   readonly #database: (request: Request) => string;
   readonly #line: ((request: Request) => string) | null;
   readonly #further: readonly (readonly [name: string, value: Variable])[];
-  readonly #sentTotal: Counter;
-  readonly #droppedTotal: Counter;
-  #sent = 0;
-  #dropped = 0;
-  #unsaid = 0;
-  #saidAt = -Infinity;
+  readonly #tally: Tally;
 
   constructor(conf: Conf, context: PluginContext) {
     this.#context = context;
@@ -127,8 +122,11 @@ class Place {
     this.#database = context.variable('redis_db');
     this.#line = conf.command_text ? context.variable('redis_cmd_line') : null;
     this.#further = Object.entries(conf.attributes).map(([name, text]) => [name, compileTemplate(text)] as const);
-    this.#sentTotal = context.counter('spans_sent_total', 'Spans that a collector took.');
-    this.#droppedTotal = context.counter('spans_dropped_total', 'Spans that were dropped.');
+    this.#tally = new Tally({
+      context, sink: 'opentelemetry', things: 'spans',
+      sentTotal: context.counter('spans_sent_total', 'Spans that a collector took.'),
+      droppedTotal: context.counter('spans_dropped_total', 'Spans that were dropped.'),
+    });
     this.#exporter = new SpanExporter({
       url: tracesUrl(conf.endpoint), headers: conf.headers, verify: conf.ssl_verify, timeout: conf.timeout * 1000,
       resource: { ...conf.resource, 'service.name': conf.service_name },
@@ -136,11 +134,8 @@ class Place {
     this.#queue = new SpanQueue({
       batchSize: conf.batch_max_size, delay: conf.batch_delay * 1000, maxPending: conf.max_pending,
       send: (spans) => this.#exporter.send(spans),
-      onSent: (count) => {
-        this.#sent += count;
-        this.#sentTotal.add(count);
-      },
-      onDropped: (count, cause) => this.#lost(count, cause),
+      onSent: (count) => this.#tally.took(count),
+      onDropped: (count, cause) => this.#tally.lost(count, cause),
     });
   }
 
@@ -182,22 +177,9 @@ class Place {
     this.#queue.push({ name, start: end - Math.max(0, endedAt - startedAt), end, attributes, failure });
   }
 
-  /** Counted always, said at most once a minute. */
-  #lost(count: number, cause: unknown): void {
-    this.#dropped += count;
-    this.#unsaid += count;
-    this.#droppedTotal.add(count);
-    const now = performance.now();
-    if (now - this.#saidAt < minute) return;
-    this.#saidAt = now;
-    const { log, routeId: route } = this.#context;
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    log.warn({ code: 'LOG_DROPPED', route, sink: 'opentelemetry', count: this.#unsaid }, `opentelemetry: spans were dropped: ${reason}`);
-    this.#unsaid = 0;
-  }
-
   status(): Record<string, number> {
-    return { sent: this.#sent, dropped: this.#dropped, pending: this.#queue.pending };
+    const { sent, dropped } = this.#tally;
+    return { sent, dropped, pending: this.#queue.pending };
   }
 
   async close(): Promise<void> {

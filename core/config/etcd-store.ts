@@ -9,8 +9,9 @@ import { EtcdClient, encode, type Batch, type EtcdOptions, type KeyValue, type W
 import { readSnapshot, writeSnapshot } from './etcd/snapshot.ts';
 import { isKind, type Kind, type Resource, type Value } from './resource.ts';
 import {
-  emptyResources, frozenResource, Listeners, type Committed, type Config, type History, type HistoryPage, type Store, type Version, type Write, type Written,
+  emptyResources, frozenResource, type Committed, type Config, type History, type HistoryPage, type Store, type Version, type Write,
 } from './source.ts';
+import { WritableConfig } from './writable.ts';
 
 export interface EtcdStoreOptions extends EtcdOptions {
   /** Before all keys: `/millrace`. */
@@ -26,10 +27,9 @@ const longestWait = 5000;
 /** How long a write waits for the watch to show it. */
 const seenWithin = 5000;
 
-export class EtcdStore implements Store {
+export class EtcdStore extends WritableConfig implements Store {
   readonly #options: EtcdStoreOptions;
   readonly #client: EtcdClient;
-  readonly #listeners = new Listeners();
   readonly #versions: Version[] = [];
   #config: Config;
   #since: number;
@@ -43,6 +43,7 @@ export class EtcdStore implements Store {
   #writing: Promise<void> = Promise.resolve();
 
   private constructor(options: EtcdStoreOptions, client: EtcdClient, config: Config) {
+    super();
     this.#options = options;
     this.#client = client;
     this.#config = config;
@@ -77,31 +78,6 @@ export class EtcdStore implements Store {
   /** Why writes are refused; null: they are not. */
   get away(): string | null {
     return this.#away;
-  }
-
-  onChange(listener: (config: Config) => void): () => void {
-    return this.#listeners.add(listener);
-  }
-
-  get(kind: Kind, id: string): Resource | undefined {
-    return this.#config.resources[kind].get(id);
-  }
-
-  list(kind: Kind): readonly Resource[] {
-    return [...this.#config.resources[kind].values()].toSorted((a, b) => a.createdIndex - b.createdIndex);
-  }
-
-  async put(kind: Kind, id: string, value: Value, revision?: number): Promise<Written> {
-    const old = this.get(kind, id);
-    const done = await this.write([{ kind, id, value, ...(revision === undefined ? {} : { revision }) }]);
-    if (done.outcome === 'conflict') return { outcome: 'conflict', resource: done.resource };
-    return { outcome: old === undefined ? 'created' : 'replaced', resource: this.get(kind, id)! };
-  }
-
-  async delete(kind: Kind, id: string, revision?: number): Promise<'deleted' | 'absent' | 'conflict'> {
-    if (this.get(kind, id) === undefined) return 'absent';
-    const done = await this.write([{ kind, id, value: null, ...(revision === undefined ? {} : { revision }) }]);
-    return done.outcome === 'conflict' ? 'conflict' : 'deleted';
   }
 
   async write(writes: readonly Write[]): Promise<Committed> {
@@ -207,7 +183,7 @@ export class EtcdStore implements Store {
     if (copies.size > 0) {
       this.#config = { revision: next, resources };
       this.#remember();
-      this.#listeners.tell(this.#config);
+      this.listeners.tell(this.#config);
     } else if (next > this.#config.revision) {
       this.#config = { ...this.#config, revision: next };
     }
@@ -229,7 +205,7 @@ export class EtcdStore implements Store {
       this.#versions.length = 0;
       this.#config = keepingUnchanged(this.#config, config);
       this.#remember();
-      this.#listeners.tell(this.#config);
+      this.listeners.tell(this.#config);
       for (const { resolve } of this.#waiting.splice(0)) resolve();
       this.#follow();
     } catch (cause) {

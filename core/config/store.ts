@@ -5,9 +5,10 @@ import { isForbiddenName } from '../schema.ts';
 import type { AuditLog, AuditRecord } from './audit.ts';
 import type { Kind, Resource, Value } from './resource.ts';
 import {
-  frozenResource, Listeners, type Committed, type Config, type History, type HistoryPage, type Store, type Version,
-  type Write, type Written,
+  frozenResource, type Committed, type Config, type History, type HistoryPage, type Store, type Version,
+  type Write,
 } from './source.ts';
+import { WritableConfig } from './writable.ts';
 
 /** What one write does to one resource. */
 export interface Change {
@@ -38,12 +39,12 @@ export const unixTime: UnixTime = () => Math.floor(Date.now() / 1000);
 // Values come from a limited request body; this keeps a caller's mistake out of the file.
 const largestValue = 16 * 1024 * 1024;
 
-export abstract class LocalStore implements Store {
+export abstract class LocalStore extends WritableConfig implements Store {
   #config: Config;
-  readonly #listeners = new Listeners();
   readonly #time: UnixTime;
 
   constructor(config: Config, time: UnixTime) {
+    super();
     this.#config = config;
     this.#time = time;
   }
@@ -56,31 +57,6 @@ export abstract class LocalStore implements Store {
 
   get config(): Config {
     return this.#config;
-  }
-
-  onChange(listener: (config: Config) => void): () => void {
-    return this.#listeners.add(listener);
-  }
-
-  get(kind: Kind, id: string): Resource | undefined {
-    return this.#config.resources[kind].get(id);
-  }
-
-  list(kind: Kind): readonly Resource[] {
-    return [...this.#config.resources[kind].values()].toSorted((a, b) => a.createdIndex - b.createdIndex);
-  }
-
-  async put(kind: Kind, id: string, value: Value, revision?: number): Promise<Written> {
-    const old = this.get(kind, id);
-    const done = await this.write([{ kind, id, value, ...(revision === undefined ? {} : { revision }) }]);
-    if (done.outcome === 'conflict') return { outcome: 'conflict', resource: done.resource };
-    return { outcome: old === undefined ? 'created' : 'replaced', resource: this.get(kind, id)! };
-  }
-
-  async delete(kind: Kind, id: string, revision?: number): Promise<'deleted' | 'absent' | 'conflict'> {
-    if (this.get(kind, id) === undefined) return 'absent';
-    const done = await this.write([{ kind, id, value: null, ...(revision === undefined ? {} : { revision }) }]);
-    return done.outcome === 'conflict' ? 'conflict' : 'deleted';
   }
 
   // Not interrupted by anything from its first line on: what it looked at is what it changes.
@@ -132,6 +108,6 @@ export abstract class LocalStore implements Store {
       else map.set(id, resource);
     }
     this.#config = { revision, resources };
-    this.#listeners.tell(this.#config);
+    this.listeners.tell(this.#config);
   }
 }

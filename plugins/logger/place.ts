@@ -7,6 +7,7 @@ import type { Session } from '../../core/session.ts';
 import { Batch } from './batch.ts';
 import { compileFormat, connectionFormat, requestFormat } from './format.ts';
 import type { Sink } from './sink.ts';
+import { Tally } from './tally.ts';
 
 /** Options that all loggers have, as they are configured: times in seconds. */
 export interface BatchConf {
@@ -42,7 +43,6 @@ export interface NamedSink {
 
 const defaultPending = 8192;
 const defaultPendingSize = 32 * 1024 * 1024;
-const minute = 60_000;
 
 export function logPlace(options: PlaceOptions): Hooks {
   const place = new Place(options);
@@ -139,28 +139,24 @@ function formatOf(value: unknown): Readonly<Record<string, unknown>> | undefined
 /** A sink with its batch, and what became of the records. */
 class Outlet {
   readonly name: string;
-  readonly #context: PluginContext;
   readonly #sink: Sink;
   readonly #frame: ((record: string) => string) | null;
   readonly #batch: Batch;
-  readonly #sentTotal: Counter;
-  readonly #droppedTotal: Counter;
+  readonly #tally: Tally;
   readonly #total: Counter;
-  #sent = 0;
-  #dropped = 0;
-  #unsaid = 0;
-  #saidAt = -Infinity;
 
   constructor(outlet: NamedSink, options: PlaceOptions, maxPending: number) {
     const { context, batch } = options;
     this.name = outlet.name;
-    this.#context = context;
     this.#sink = outlet.sink;
     this.#frame = outlet.frame ?? null;
     // What waits is the difference, and right over all workers.
     this.#total = context.counter('log_records_total', 'Log records made.');
-    this.#sentTotal = context.counter('log_records_sent_total', 'Log records that a sink took.');
-    this.#droppedTotal = context.counter('log_records_dropped_total', 'Log records that were dropped.');
+    this.#tally = new Tally({
+      context, sink: outlet.name, things: 'records',
+      sentTotal: context.counter('log_records_sent_total', 'Log records that a sink took.'),
+      droppedTotal: context.counter('log_records_dropped_total', 'Log records that were dropped.'),
+    });
     this.#batch = new Batch({
       maxSize: batch.batch_max_size,
       inactiveTimeout: batch.inactive_timeout * 1000,
@@ -170,8 +166,8 @@ class Outlet {
       maxPending,
       maxPendingSize: options.maxPendingSize ?? defaultPendingSize,
       send: (records) => this.#sink.send(records),
-      onSent: (count) => this.#tookOver(count),
-      onDropped: (count, cause) => this.#lost(count, cause),
+      onSent: (count) => this.#tally.took(count),
+      onDropped: (count, cause) => this.#tally.lost(count, cause),
     });
   }
 
@@ -180,28 +176,9 @@ class Outlet {
     this.#batch.push(this.#frame === null ? record : this.#frame(record));
   }
 
-  #tookOver(count: number): void {
-    this.#sent += count;
-    this.#sentTotal.add(count);
-  }
-
-  /** Counted always, said at most once a minute. */
-  #lost(count: number, cause: unknown): void {
-    this.#dropped += count;
-    this.#unsaid += count;
-    this.#droppedTotal.add(count);
-    const now = performance.now();
-    if (now - this.#saidAt < minute) return;
-    this.#saidAt = now;
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    const { log, plugin, routeId: route } = this.#context;
-    const facts = { code: 'LOG_DROPPED', route, sink: this.name, count: this.#unsaid };
-    log.warn(facts, `${plugin}: records were dropped: ${reason}`);
-    this.#unsaid = 0;
-  }
-
   status(): Record<string, number> {
-    return { sent: this.#sent, dropped: this.#dropped, pending: this.#batch.pending };
+    const { sent, dropped } = this.#tally;
+    return { sent, dropped, pending: this.#batch.pending };
   }
 
   async close(): Promise<void> {

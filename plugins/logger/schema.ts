@@ -62,3 +62,21 @@ export function checkLogging(conf: { readonly log_format?: unknown; readonly fil
   if (Array.isArray(conf.filter) && conf.filter.length > 0) wrong.push(...checkExpression(conf.filter));
   return wrong;
 }
+
+/** Of a sink that POSTs. */
+export const httpProperties: Record<string, JsonSchema> = {
+  uri: {
+    type: 'string', pattern: '^https?://', maxLength: 2048, 'x-expected': 'http:// or https:// address',
+    description: 'Address.',
+  },
+  auth_header: {
+    type: 'string', maxLength: 4096, writeOnly: true, description: 'Value of the Authorization header.',
+  },
+  timeout: {
+    type: 'number', exclusiveMinimum: 0, maximum: 3600, default: 3, description: 'Seconds for one POST.',
+  },
+  concat_method: {
+    type: 'string', enum: ['json', 'new_line'], default: 'json',
+    description: 'Records as a JSON array, or one a line.',
+  },
+};
