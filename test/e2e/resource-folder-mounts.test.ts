@@ -53,6 +53,28 @@ test('a ConfigMap: links over a link that is swapped; keys come, change and go i
   expect(await ids(proxy)).toEqual(['w']);
 });
 
+test('a folder that is a link is followed to wherever it leads next, as releases are switched', async () => {
+  const release = (name: string, files: Record<string, string>): void => {
+    mkdirSync(join(folder.root, name));
+    for (const [key, text] of Object.entries(files)) writeFileSync(join(folder.root, name, key), text);
+    symlinkSync(name, join(folder.root, 'next'));
+    renameSync(join(folder.root, 'next'), folder.path);
+  };
+  rmSync(folder.path, { recursive: true });
+  release('v1', { 'a.json': routes('v1'), 'b.json': upstreams('u') });
+  await using proxy = await folder.start();
+  expect([await ping(proxy), await ids(proxy)]).toEqual(['v1', ['u']]);
+  release('v2', { 'a.json': routes('v2'), 'c.json': upstreams('v', 'w') });
+  await until(proxy, 'v2');
+  await expect.poll(() => ids(proxy), { timeout: 8000 }).toEqual(['v', 'w']);
+  // Back: the same files as before.
+  symlinkSync('v1', join(folder.root, 'next'));
+  renameSync(join(folder.root, 'next'), folder.path);
+  await until(proxy, 'v1');
+  await expect.poll(() => ids(proxy), { timeout: 8000 }).toEqual(['u']);
+  expect(folder.wrong(proxy)).toEqual([]);
+});
+
 test('what editors leave, what is no file and what has another ending is not read', async () => {
   const nonsense = 'nonsense: [';
   const leave = (): void => {
