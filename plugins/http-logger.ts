@@ -1,7 +1,7 @@
 // Records in POSTs to a web server, configured as APISIX's plugin of this name is.
 import { definePlugin } from '../core/plugin.ts';
 import { presetLogger, type PresetConf } from './logger/preset.ts';
-import { httpProperties } from './logger/schema.ts';
+import { checkUri, httpProperties } from './logger/schema.ts';
 import { HttpSink } from './logger/sinks/http.ts';
 
 interface Conf extends PresetConf {
@@ -20,6 +20,7 @@ export default definePlugin<Conf>(presetLogger<Conf>({
     ...httpProperties,
     ssl_verify: { type: 'boolean', default: false, description: 'Whether the certificate is checked.' },
   },
+  check: ({ uri }) => checkUri(uri),
   sink: ({ uri, auth_header: authHeader, timeout, concat_method: concat, ssl_verify: verify, batch_max_size: most }) =>
     new HttpSink({
       uri, timeout: timeout * 1000, concat, verify, single: most === 1,

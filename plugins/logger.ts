@@ -3,7 +3,7 @@ import { definePlugin } from '../core/plugin.ts';
 import type { JsonSchema } from '../core/schema.ts';
 import { logPlace, type BatchConf, type NamedSink } from './logger/place.ts';
 import {
-  batchProperties, checkLogging, formatSchema, httpProperties, loggerMetadataSchema, pendingProperty,
+  batchProperties, checkLogging, checkUri, formatSchema, httpProperties, loggerMetadataSchema, pendingProperty,
 } from './logger/schema.ts';
 import { FileSink } from './logger/sinks/file.ts';
 import { HttpSink } from './logger/sinks/http.ts';
@@ -107,6 +107,7 @@ export default definePlugin<Conf>({
     return [
       ...(none ? [`expected one of ${names.join(', ')}, got none`] : []),
       ...(wrongTls ? ['syslog.tls: expected only with sock_type tcp, got sock_type udp'] : []),
+      ...(conf.http === undefined ? [] : checkUri(conf.http.uri, 'http.uri')),
       ...checkLogging(conf),
     ];
   },

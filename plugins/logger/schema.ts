@@ -63,6 +63,13 @@ export function checkLogging(conf: { readonly log_format?: unknown; readonly fil
   return wrong;
 }
 
+/** What is wrong with the address of a sink that POSTs. It is shown to whoever reads the configuration, so no password may be in it. */
+export function checkUri(uri: string, at = 'uri'): string[] {
+  if (!URL.canParse(uri)) return [`${at}: expected an address`];
+  const { username, password } = new URL(uri);
+  return username === '' && password === '' ? [] : [`${at}: expected an address without user and password, which belong into auth_header`];
+}
+
 /** Of a sink that POSTs. */
 export const httpProperties: Record<string, JsonSchema> = {
   uri: {

@@ -14,7 +14,8 @@ test('no answer of any path, no record and no line of the log shows a secret, ol
   const secrets = (n: number): string[] => ['up', 'limit', 'http', 'logger'].map((where) => `S3CR3T-${where}-${n}`);
   const put = (n: number): Record<string, Record<string, unknown>> => {
     const [up, limit, http, logger] = secrets(n);
-    const upstream = { nodes: { '127.0.0.1:1': 1 }, auth: { password: up }, tls: { client_cert: certText, client_key: keyText }, desc: `n${n}` };
+    const upstream = { nodes: { '127.0.0.1:1': 1 }, auth: { password: up }, tls: { client_cert: certText, client_key: keyText }, desc: `n${n}`,
+      checks: { active: { type: 'http', req_headers: [`Authorization: S3CR3T-probe-${n}`] } } };
     const plugins = {
       'limit-count': { count: 1, time_window: 1, policy: 'redis', redis_host: '127.0.0.1', redis_password: limit },
       'http-logger': { uri: 'http://127.0.0.1:1/', auth_header: http },
@@ -40,6 +41,12 @@ test('no answer of any path, no record and no line of the log shows a secret, ol
   await call('PATCH', `${admin}/upstreams/u`, { auth: { password: ['S3CR3T-up-3'] }, tls: { client_key: keyText.slice(0, 80) } });
   await call('PATCH', `${admin}/stream_routes/r/plugins/limit-count`, { count: 'S3CR3T-count'.length, redis_password: { a: 'S3CR3T-limit-3' } });
   await call('PUT', `${admin}/ssls/d`, { cert: certText, key: keyText.replace('PRIVATE', 'S3CR3T'), sni: 'x' });
+  await call('PATCH', `${admin}/upstreams/u`, { checks: { active: { req_headers: ['S3CR3T-probe-3\r\n'] } } });
+  for (const name of ['http-logger', 'opentelemetry', 'logger']) {
+    const url = 'http://S3CR3T-user:S3CR3T-word@127.0.0.1:1/';
+    const conf = { 'http-logger': { uri: url }, opentelemetry: { endpoint: url }, logger: { http: { uri: url } } }[name];
+    expect([name, (await call('PUT', `${admin}/plugin_configs/q`, { plugins: { [name]: conf } })).status]).toEqual([name, 400]);
+  }
   await call('POST', `${admin}/history/1/rollback?dry_run=true`);
   await call('POST', `${admin}/history/1/rollback`);
   await call('GET', `${admin}/history/diff?from=1&to=2`);

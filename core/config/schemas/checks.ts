@@ -41,9 +41,9 @@ const active = section({
   http_req_body: { type: 'string', maxLength: 65536, default: '', description: 'Body of an HTTP probe.' },
   https_verify_certificate: { type: 'boolean', default: true, description: 'Whether an HTTPS probe checks the certificate.' },
   req_headers: {
-    type: 'array', minItems: 1, maxItems: 64, description: 'Further headers, each `Name: value`.',
+    type: 'array', minItems: 1, maxItems: 64, description: 'Further headers, each `Name: value`. They are never shown: one may be `Authorization`.',
     items: {
-      type: 'string', minLength: 3, maxLength: 8192, pattern: '^[A-Za-z0-9!#$%&\'*+.^_`|~-]+:[^\\r\\n\\0]*$',
+      writeOnly: true, type: 'string', minLength: 3, maxLength: 8192, pattern: '^[A-Za-z0-9!#$%&\'*+.^_`|~-]+:[^\\r\\n\\0]*$',
       'x-expected': 'Name: value',
     },
   },
