@@ -5,6 +5,7 @@ import {
 } from 'fastify';
 import type { Server as HttpsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
+import type { Duplex } from 'node:stream';
 import type { References } from '../core/config/check.ts';
 import type { Config, Store } from '../core/config/source.ts';
 import type { Standalone } from '../core/config/standalone.ts';
@@ -97,6 +98,7 @@ export async function createAdmin(options: AdminOptions): Promise<AdminServer> {
     bodyLimit, logger: false, requestTimeout: 30_000,
     // The longest URL that Node takes; a long id is then told that it is wrong.
     routerOptions: { maxParamLength: 16_384, ignoreTrailingSlash: true, ignoreDuplicateSlashes: true },
+    clientErrorHandler: answerUnreadable,
     frameworkErrors: (error, request, reply) => { refuseEarly(guard, error, request, reply); },
   });
   const routes = listRoutes(server);
@@ -191,6 +193,19 @@ function refuseEarly(guard: Guard, error: FastifyError, request: FastifyRequest,
   }
   reply.headers(usualHeaders);
   send(reply, refusal);
+}
+
+const unreadable: Readonly<Record<string, readonly [status: string, text: string]>> = {
+  HPE_HEADER_OVERFLOW: ['431 Request Header Fields Too Large', 'the headers are too large'],
+  ERR_HTTP_REQUEST_TIMEOUT: ['408 Request Timeout', 'the request did not come in time'],
+};
+
+/** What is no HTTP that Node understands; nothing is known of who asks, so nothing is said of what is here. */
+function answerUnreadable({ code = '' }: { readonly code?: string }, socket: Duplex): void {
+  if (!socket.writable || code === 'ECONNRESET') return void socket.destroy();
+  const [status, text] = unreadable[code] ?? ['400 Bad Request', 'the request is not well formed'];
+  const body = JSON.stringify({ error_msg: text });
+  socket.end(`HTTP/1.1 ${status}\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`);
 }
 
 function answerErrors(server: FastifyInstance, log: Logger, bodyLimit: number, audit: Audit): void {

@@ -1,4 +1,5 @@
 // What scripts and people read in answers: where a mistake is, which of several is meant, all of them at once.
+import { connect } from 'node:net';
 import { expect, test } from 'vitest';
 import { startProxy } from '../support/proxy.ts';
 import { startAdmin } from './admin.ts';
@@ -169,4 +170,19 @@ test('a number that no program can keep is refused with its place, wherever it s
     expect([status, json.error_msg]).toEqual([400, 'a[0].b: expected a number up to 1.7e308, got a larger one']);
   }
   expect((await bench.ask('PUT', `${admin}/plugin_metadata/fault-injection`, { body: '{"a": 1e300, "b": "1e999"}' })).status).toBe(201);
+});
+
+test('what is no request is answered like everything else that is refused, and the connection ends', async () => {
+  await using bench = await startAdmin();
+  const said = (bytes: string): Promise<string> => new Promise((resolve, reject) => {
+    const socket = connect(bench.admin.port, '127.0.0.1', () => socket.write(bytes));
+    let text = '';
+    socket.on('data', (chunk) => { text += String(chunk); }).on('end', () => resolve(text)).on('error', reject);
+  });
+  const wrong = '{"error_msg":"the request is not well formed"}';
+  for (const bytes of ['FOO / HTTP/1.1\r\nHost: localhost\r\n\r\n', 'GET / HTTP/1.1\r\nHost: local\x01host\r\n\r\n', '*1\r\n$4\r\nPING\r\n']) {
+    expect(await said(bytes)).toMatch(/^HTTP\/1\.1 400 Bad Request\r\n/);
+    expect((await said(bytes)).split('\r\n\r\n')[1]).toBe(wrong);
+  }
+  expect(await said(`GET / HTTP/1.1\r\nHost: localhost\r\nX-Long: ${'x'.repeat(100_000)}\r\n\r\n`)).toMatch(/^HTTP\/1\.1 431 .*"the headers are too large"/s);
 });
