@@ -1,37 +1,27 @@
 // `millrace doctor`: what would keep Millrace from working here, looked for before it does.
 import { X509Certificate } from 'node:crypto';
+import { createSocket } from 'node:dgram';
 import { accessSync, constants, existsSync, readFileSync, statSync } from 'node:fs';
-import { connect, createServer, type Socket } from 'node:net';
+import { createServer, isIPv6 } from 'node:net';
 import { availableParallelism, totalmem } from 'node:os';
 import { dirname } from 'node:path';
-import type { UpstreamValue } from '../config/schemas/upstream.ts';
-import { parseNodes } from '../upstream/nodes.ts';
 import { refuseTaken } from '../unix-listener.ts';
 import { loadSettings, type Settings } from '../settings.ts';
-import { resourceFiles } from './check-resources.ts';
+import { upstreamFindings } from './doctor-upstreams.ts';
 import { exitCodes, type ExitCode } from './exit-codes.ts';
+import { bad, ok, warn, type Finding } from './finding.ts';
 
-type Level = 'ok' | 'warn' | 'bad';
-interface Finding { readonly level: Level; readonly text: string }
-
-const waitFor = 3000;
 const soon = 30 * 86_400_000;
-/** A clock that is this far off makes expiries and rate limits wrong. */
-const clockGrain = 5000;
 
 export async function doctor(file: string | undefined): Promise<ExitCode> {
   const { settings, problems, warnings } = loadSettings(file ?? (existsSync('millrace.yaml') ? 'millrace.yaml' : null), process.env);
   const findings: Finding[] = [
     ...problems.map(({ located }) => bad(located)), ...warnings.map((text) => warn(text)), ...machine(settings),
   ];
-  if (settings !== null) findings.push(...await ports(settings), ...files(settings), ...certificates(settings), ...await upstreams(settings));
+  if (settings !== null) findings.push(...await ports(settings), ...files(settings), ...certificates(settings), ...await upstreamFindings(settings, file));
   for (const { level, text } of findings) console.log(`${level === 'ok' ? '  ok ' : level === 'warn' ? 'warn ' : ' BAD '} ${text}`);
   return findings.some(({ level }) => level === 'bad') ? exitCodes.invalid : exitCodes.ok;
 }
-
-const ok = (text: string): Finding => ({ level: 'ok', text });
-const warn = (text: string): Finding => ({ level: 'warn', text });
-const bad = (text: string): Finding => ({ level: 'bad', text });
 
 function machine(settings: Settings | null): Finding[] {
   const [major = 0] = process.versions.node.split('.').map(Number);
@@ -61,11 +51,12 @@ function openFiles(): number | null {
 async function ports({ listeners, admin }: Settings): Promise<Finding[]> {
   const sockets = listeners.flatMap(({ unix }) => (unix === undefined ? [] : [socketFile(unix)]));
   const wanted = [
-    ...listeners.filter(({ unix }) => unix === undefined).map(({ address, port }) => ({ what: 'listener', address, port })),
+    ...listeners.filter(({ unix }) => unix === undefined)
+      .map(({ address, port, transport }) => ({ what: transport === 'udp' ? 'UDP listener' : 'listener', address, port })),
     { what: 'admin', address: admin.address, port: admin.port },
   ];
   return Promise.all([...sockets, ...wanted.map(async ({ what, address, port }) => {
-    const why = await bindable(address, port);
+    const why = await (what === 'UDP listener' ? bindableUdp : bindable)(address, port);
     const place = `${what} ${address}:${port}`;
     if (why === null) return ok(`${place} is free`);
     return why === 'EADDRINUSE' ? warn(`${place} is in use: by a Millrace that runs, or by something else`) : bad(`${place} cannot be listened on: ${why}`);
@@ -87,6 +78,17 @@ function bindable(address: string, port: number): Promise<string | null> {
     const server = createServer();
     server.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));
     server.listen(port, address, () => server.close(() => resolve(null)));
+  });
+}
+
+function bindableUdp(address: string, port: number): Promise<string | null> {
+  return new Promise((resolve) => {
+    const socket = createSocket(isIPv6(address) ? 'udp6' : 'udp4');
+    socket.once('error', (error: NodeJS.ErrnoException) => {
+      socket.close();
+      resolve(error.code ?? error.message);
+    });
+    socket.bind({ address, port, exclusive: true }, () => socket.close(() => resolve(null)));
   });
 }
 
@@ -120,8 +122,9 @@ function allowed(path: string, mode: number): boolean {
   }
 }
 
-function certificates({ listeners }: Settings): Finding[] {
-  const paths = listeners.flatMap(({ tls }) => (tls === undefined ? [] : [tls.cert, ...(tls.certificates ?? []).map(({ cert }) => cert)]))
+function certificates({ listeners, admin }: Settings): Finding[] {
+  const ofListeners = listeners.flatMap(({ tls }) => (tls === undefined ? [] : [tls.cert, ...(tls.certificates ?? []).map(({ cert }) => cert)]));
+  const paths = [...ofListeners, admin.tls?.cert]
     .filter((path) => path !== undefined);
   return paths.map((path) => {
     try {
@@ -133,61 +136,5 @@ function certificates({ listeners }: Settings): Finding[] {
     } catch (error) {
       return bad(`${path}: ${(error as Error).message}`);
     }
-  });
-}
-
-/** The default upstream, and those of the resources file that can be read without plugins. */
-async function upstreams({ resources }: Settings): Promise<Finding[]> {
-  const nodes = new Set<string>();
-  const address = process.env['MILLRACE_UPSTREAM'];
-  if (address !== undefined && address !== '') nodes.add(address);
-  for (const file of resourceFiles(resources)) for (const each of await nodesIn(file)) nodes.add(each);
-  return Promise.all([...nodes].map(speaks));
-}
-
-async function nodesIn(file: string): Promise<string[]> {
-  const { readDocument } = await import('../config/document.ts');
-  try {
-    const { value } = readDocument(readFileSync(file, 'utf8'), file.endsWith('.json') ? 'json' : 'yaml', process.env);
-    const { upstreams = [], stream_routes: routes = [], services = [] } = value as Readonly<Record<string, readonly Readonly<Record<string, unknown>>[]>>;
-    const all = [...upstreams, ...[...routes, ...services].map((each) => each['upstream'])] as readonly (UpstreamValue | undefined)[];
-    return all.flatMap((upstream) => (upstream?.nodes === undefined || upstream.scheme === 'tls' ? []
-      : parseNodes(upstream.nodes, { defaultPort: 6379 }).map(({ host, port }) => (host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`))));
-  } catch {
-    // `millrace check` says what is wrong with it.
-    return [];
-  }
-}
-
-/** PING and TIME, as a Redis client asks. */
-async function speaks(address: string): Promise<Finding> {
-  const colon = address.lastIndexOf(':');
-  const [host, port] = colon > 0 && !address.endsWith(']') ? [address.slice(0, colon), Number(address.slice(colon + 1))] : [address, 6379];
-  const began = performance.now();
-  try {
-    const answer = await ask(host.replace(/^\[(.*)\]$/, '$1'), port, 'PING\r\nTIME\r\n', (text) => /^-/m.test(text) || (text.match(/\r\n/g) ?? []).length >= 6);
-    const took = Math.round(performance.now() - began);
-    if (/^-NOAUTH|^-WRONGPASS/m.test(answer)) return ok(`${address} speaks Redis and asks for a password (${took} ms)`);
-    if (!answer.startsWith('+PONG')) return bad(`${address} answers, but not as Redis does: ${JSON.stringify(answer.slice(0, 60))}`);
-    const theirs = Number(/\$10\r\n(\d{10})\r\n/.exec(answer)?.[1] ?? Number.NaN) * 1000;
-    const off = Math.abs(theirs - Date.now());
-    return off > clockGrain ? warn(`${address} speaks Redis (${took} ms), but its clock is ${Math.round(off / 1000)} s off ours`) : ok(`${address} speaks Redis (${took} ms)`);
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    return bad(`${address} cannot be reached: ${code ?? message}`);
-  }
-}
-
-function ask(host: string, port: number, question: string, whole: (text: string) => boolean): Promise<string> {
-  return new Promise((resolve, reject) => {
-    let text = '';
-    const socket: Socket = connect({ host, port }, () => socket.write(question));
-    socket.setTimeout(waitFor, () => socket.destroy(new Error(`no answer in ${waitFor} ms`)));
-    socket.on('data', (bytes) => {
-      text += bytes.toString('latin1');
-      if (whole(text) || text.length > 4096) socket.destroy();
-    });
-    socket.on('error', reject);
-    socket.on('close', () => resolve(text));
   });
 }

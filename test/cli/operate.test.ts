@@ -37,6 +37,49 @@ test('doctor finds what is wrong with ports, files, certificates and upstreams, 
   ]) expect(out).toContain(line);
 });
 
+test('doctor asks each node as its route does: by TLS, a Unix socket, without a protocol; and a Millrace that runs about its store', async () => {
+  using place = new Place();
+  using authority = makeAuthority();
+  const good = authority.issue('node', ['DNS:localhost', 'IP:127.0.0.1']);
+  const [port, tls, udp, dead, admin] = [await freePort(), await freePort(), await freePort(), await freePort(), await freePort()];
+  const path = join(place.path, 'r.sock');
+  await using redis = await startRedis([
+    '--port', '0', '--tls-port', String(tls), '--tls-cert-file', good.cert, '--tls-key-file', good.key,
+    '--tls-ca-cert-file', authority.file, '--tls-auth-clients', 'no', '--unixsocket', path,
+  ], tls);
+  expect(redis.port).toBe(tls);
+  const web = createServer((_request, response) => response.end('hello'));
+  web.listen(0, '127.0.0.1');
+  await once(web, 'listening');
+  const { port: webPort } = web.address() as AddressInfo;
+  const secure = (more: object): object => ({ nodes: { [`localhost:${tls}`]: 1 }, scheme: 'tls', tls: more });
+  place.write('resources.yaml', JSON.stringify({ stream_routes: [
+    { id: 1, server_port: port, upstream: secure({ ca: authority.text }), protocol: { name: 'redis' } },
+    { id: 2, server_port: 2, upstream: { nodes: { [`unix:${path}`]: 1 } }, protocol: { name: 'redis' } },
+    { id: 3, server_port: 3, upstream: { nodes: { [`127.0.0.1:${webPort}`]: 1 } } },
+    { id: 4, server_port: udp, upstream: { nodes: { [`127.0.0.1:${dead}`]: 1 } } },
+  ] }));
+  place.write('millrace.yaml', [
+    `listeners: [{ port: ${port} }, { port: ${udp}, transport: udp }]`, `admin: { port: ${admin}, key: 0123456789abcdef }`,
+    'workers: 1', 'stream_ports: { open: false }', 'resources: resources.yaml', '',
+  ].join('\n'));
+  const before = await place.run('doctor');
+  expect([before.code, before.out]).toEqual([0, expect.stringMatching(new RegExp([
+    `UDP listener 127.0.0.1:${udp} is free`, `localhost:${tls} speaks Redis over TLS`, `unix:${path} speaks Redis`, `127.0.0.1:${webPort} can be reached`,
+  ].join('[^]*')))]);
+  expect(before.out).not.toContain(String(dead));
+  await using running = place.start(['start']);
+  await running.started();
+  await fetch(`http://127.0.0.1:${admin}/apisix/admin/stream_routes/9`, {
+    method: 'PUT', headers: { 'X-API-KEY': '0123456789abcdef' },
+    body: JSON.stringify({ server_port: port, remote_addr: '10.0.0.1', upstream: { nodes: { '127.0.0.1:1': 1 } }, protocol: { name: 'redis' } }),
+  });
+  const during = await place.run('doctor');
+  expect(during.out).toContain(`warn  UDP listener 127.0.0.1:${udp} is in use`);
+  expect(during.out).toMatch(/127\.0\.0\.1:1 \(\/apisix\/stream_routes\/9\) is used by the Millrace that runs/);
+  web.close();
+});
+
 test('explain and top ask a running Millrace, with the key of its settings', async () => {
   using place = new Place();
   const [port, admin] = [await freePort(), await freePort()];
