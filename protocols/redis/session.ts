@@ -28,17 +28,14 @@ import { refusal } from './refusal.ts';
 import { RedisReply, RedisRequest } from './request.ts';
 import { encodeRequest, errorLine } from './resp/encode.ts';
 import { splitInline } from './resp/inline.ts';
-import { BROKEN, found, scanLimits, type ScanLimits } from './resp/scan-request.ts';
+import { BROKEN, found } from './resp/scan-request.ts';
 import { Run } from './run.ts';
+import { Standing } from './standing.ts';
 import { StreamedRequest } from './streamed-request.ts';
 
 const EMPTY: Buffer = Buffer.alloc(0);
 /** Shown to hooks for each request that none of them wanted yet. */
 let spare: RedisRequest | null = null;
-const NOAUTH = errorLine('NOAUTH Authentication required.');
-const EXECABORT = errorLine('EXECABORT Transaction discarded because of: NOAUTH Authentication required.');
-/** Milliseconds that the answers to a client without a password may wait for it. */
-const strangersPatience = 900;
 
 export class RedisSession extends Session {
   database = 0;
@@ -54,6 +51,7 @@ export class RedisSession extends Session {
   quitting = false;
   readonly own: OwnState;
   readonly nodes: NodeChoice;
+  readonly standing: Standing;
 
   readonly #input = new Input();
   readonly #run = new Run();
@@ -67,17 +65,12 @@ export class RedisSession extends Session {
   #lastId = table.UNKNOWN;
   /** It waits until everything before it was answered, because it changes the link. */
   #wanted: RedisRequest | null = null;
-  #limits: ScanLimits;
-  /** Its node, where that wants a password which the client did not give: all it gets are refusals. */
-  #refusedBy: LinkSet | null = null;
-  /** Why nobody could be asked whether the client is a stranger. */
-  #unasked: ProxyError | null = null;
 
   constructor(connection: Connection, route: Route, engine: Engine) {
     super(connection, route, engine);
     this.own = new OwnState(this);
     this.nodes = new NodeChoice(this);
-    this.#limits = scanLimits(engine.limits, false);
+    this.standing = new Standing(this);
   }
 
   get db(): number { return this.database; }
@@ -112,19 +105,12 @@ export class RedisSession extends Session {
     return this.#congested ? 0 : super.room();
   }
 
-  // Stricter before it logged in: answers of "not you" must not become a weapon.
-  protected override get unsentPause(): number {
-    const { unsentPause, unauthenticatedUnsent } = this.engine.limits;
-    return this.#refusedBy === null ? unsentPause : Math.min(unauthenticatedUnsent, unsentPause);
-  }
-
-  protected override get patience(): number {
-    return this.#refusedBy === null ? super.patience : Math.min(strangersPatience, super.patience);
-  }
+  protected override get unsentPause(): number { return this.standing.unsentPause(super.unsentPause); }
+  protected override get patience(): number { return this.standing.patience(super.patience); }
 
   override sweep(now: number): void {
     // Who was here before it was known that the server wants a password.
-    if (this.#refusedBy === null && this.outbox.pending > this.engine.limits.unauthenticatedUnsent) this.#readLimits();
+    if (this.standing.refusedBy === null && this.outbox.pending > this.engine.limits.unauthenticatedUnsent) this.standing.look();
     super.sweep(now);
   }
 
@@ -149,10 +135,11 @@ export class RedisSession extends Session {
     const bound = plan.backendOf(this) as RedisBackend;
     if (bound !== this.#backend && !this.#rebind(bound)) return null;
     const backend = this.#backend!;
+    const { standing } = this;
     // Whether what comes next is still part of the transaction decides to whom it goes.
     if (backend.subordinates !== null && this.own.active && !this.idle) return null;
     const unseen = plan.request === null && plan.observers === null && this.engine.tails === null;
-    const swift = (unseen || plan.transient) && this.silence === 'none' && this.#refusedBy === null
+    const swift = (unseen || plan.transient) && this.silence === 'none' && standing.refusedBy === null
       && backend.subordinates === null;
     const input = this.#input;
     const { bytes, end } = input;
@@ -163,7 +150,7 @@ export class RedisSession extends Session {
     let tag = 0;
     let request: Request | null = null;
     while (at < end && most > 0) {
-      const next = input.scan(bytes, at, end, this.#limits);
+      const next = input.scan(bytes, at, end, standing.limits);
       if (next < 0) {
         if (count > 0) this.#forward(bytes, from, at, count, tag);
         count = 0;
@@ -269,7 +256,7 @@ export class RedisSession extends Session {
     // Only where its beginning went: of a request that a plugin answered, nothing may reach the link.
     const link = this.own.streaming ? this.own.link : null;
     const input = this.#input;
-    input.at = stream.feed(input.bytes, input.at, input.end, link, this.#limits.bulk);
+    input.at = stream.feed(input.bytes, input.at, input.end, link, this.standing.limits.bulk);
     if (stream.broken) {
       this.destroy('PROTOCOL_ERROR');
       return false;
@@ -285,12 +272,13 @@ export class RedisSession extends Session {
   #broken(plan: Plan): Request | null {
     const text = found.problem;
     const stranger = text.startsWith('unauthenticated');
-    if (stranger && this.#unasked === null && this.#learns()) return null;
+    const { standing } = this;
+    if (stranger && standing.unasked === null && standing.learns()) return null;
     this.#input.at = this.#input.end;
-    if (stranger && this.#unasked !== null) {
+    if (stranger && standing.unasked !== null) {
       // What is over the limit is not read from somebody who may be a stranger.
-      const { code, message } = this.#unasked;
-      return this.#refusal(plan, new ProxyError(code, message, { cause: this.#unasked, close: true }));
+      const { code, message } = standing.unasked;
+      return this.#refusal(plan, new ProxyError(code, message, { cause: standing.unasked, close: true }));
     }
     if (text === '') {
       this.destroy('SECURITY_ABORT');
@@ -384,42 +372,8 @@ export class RedisSession extends Session {
     // A link that another client blocks, or that is being replaced: what it owes us comes first.
     if (this.owed > 0) return false;
     this.#link = this.nodes.sharedLink();
-    this.#readLimits();
+    this.standing.look();
     return this.#link !== null;
-  }
-
-  #readLimits(): void {
-    const strict = this.stranger;
-    if (strict === this.#limits.authenticated) this.#limits = scanLimits(this.engine.limits, !strict);
-    const set = strict ? this.nodes.linkSet : null;
-    this.#refusedBy = set?.requiresAuth === true ? set : null;
-  }
-
-  /** Whether the client gave no password to a node that wants one, or may want one. */
-  get stranger(): boolean {
-    if (this.identity.credentials !== null) return false;
-    // While no node can be asked, or another one takes over, a client stays what it was found to be.
-    return this.nodes.linkSet?.requiresAuth ?? !this.#limits.authenticated;
-  }
-
-  /** Over a limit for strangers: true when it is not known whether the client is one, and is being asked. */
-  #learns(): boolean {
-    const set = this.nodes.choose();
-    if (set === null) {
-      this.#unasked = this.nodes.nobody();
-      return false;
-    }
-    if (set.requiresAuth !== null || this.identity.credentials !== null) {
-      const strict = this.#limits.authenticated;
-      this.#readLimits();
-      if (strict !== this.#limits.authenticated) this.hold(Promise.resolve());
-      return strict !== this.#limits.authenticated;
-    }
-    this.hold(this.nodes.learnAuth().then((failed) => {
-      this.#readLimits();
-      if (!this.#limits.authenticated) this.#unasked = failed;
-    }));
-    return true;
   }
 
   #forward(bytes: Buffer, from: number, to: number, count: number, tag: number): void {
@@ -479,9 +433,7 @@ export class RedisSession extends Session {
     this.#choices = null;
     this.#link = null;
     this.nodes.node = null;
-    this.#limits = scanLimits(this.engine.limits, false);
-    this.#unasked = null;
-    this.#refusedBy = null;
+    this.standing.forget();
     return true;
   }
 
@@ -517,7 +469,8 @@ export class RedisSession extends Session {
   }
 
   #dispatchShared(request: RedisRequest): void {
-    if (this.#refusedBy !== null) return this.#turnAway(request, this.#refusedBy);
+    const { refusedBy } = this.standing;
+    if (refusedBy !== null) return this.#turnAway(request, refusedBy);
     const other = this.#backend!.subordinates?.choose(request) ?? null;
     if (other !== null) return this.#dispatchTo(other, request);
     if (!this.#linked(request.plan)) {
@@ -533,20 +486,17 @@ export class RedisSession extends Session {
     if (link.congested) this.#waitForRoom(link);
   }
 
-  /**
-   * A server closes a connection without a user when more than 1 KiB of answers wait for it, and a shared link is one
-   * connection for all strangers: so they are refused here, while the server would refuse them.
-   */
-  #turnAway(request: RedisRequest, set: LinkSet): void {
-    if (this.credentials !== null || !set.refusesStrangers) return this.#want(request);
-    request.settle(wrongArity(request) ?? new RedisReply(request.name === 'exec' ? EXECABORT : NOAUTH));
+  #turnAway(request: RedisRequest, by: LinkSet): void {
+    const answer = this.standing.refusal(request, by);
+    if (answer === null) this.#want(request);
+    else request.settle(answer);
   }
 
   /** The same, when the server was last asked too long ago. */
   async #askAndTurnAway(request: RedisRequest): Promise<void> {
     const failed = this.credentials === null ? await this.nodes.learnAuth() : null;
     this.#link = null;
-    this.#readLimits();
+    this.standing.look();
     if (failed !== null) request.settle(failed);
     else this.#dispatchShared(request);
   }
@@ -577,7 +527,7 @@ export class RedisSession extends Session {
 
   /** Whether the node must say first if this client may say anything. Wrong arguments are told before, QUIT is for all. */
   #mustAsk(request: RedisRequest): boolean {
-    return request.name === 'client' && this.stranger && wrongArity(request) === null;
+    return request.name === 'client' && this.standing.stranger && wrongArity(request) === null;
   }
 
   #dispatchOwn(request: RedisRequest): void {
@@ -624,12 +574,12 @@ export class RedisSession extends Session {
       if (this.own.active && this.own.keeps(request)) return this.own.send(request);
       const answer = needsQuiet(request) ? await introduce(this, request) : await this.#admit(request);
       this.#link = null;
-      this.#readLimits();
+      this.standing.look();
       request.settle(answer);
       return;
     }
     if ((request.treatment === table.SHARED || changesNothing(request)) && !this.#backend!.dedicated) {
-      if (this.#refusedBy !== null) await this.#askAndTurnAway(request);
+      if (this.standing.refusedBy !== null) await this.#askAndTurnAway(request);
       else this.#dispatchShared(request);
       return;
     }
@@ -638,12 +588,11 @@ export class RedisSession extends Session {
 
   /** A command about the client itself, of a client of whom it is not known whether it may say anything. */
   async #admit(request: RedisRequest): Promise<RedisReply | ProxyError> {
-    const set = this.nodes.choose();
-    const failed = set === null ? this.nodes.nobody() : this.stranger ? await this.nodes.learnAuth() : null;
-    if (failed === null && !this.stranger) return answerAtDoor(this, request)!;
+    const refused = await this.standing.admission();
+    if (refused === null) return answerAtDoor(this, request)!;
     // Who switches answers on again waits for this one; hidden, it would wait for ever.
     if (request.command.name === 'client|reply' && isWord(request.argument(2), 'on')) request.silent = false;
-    return failed ?? new RedisReply(NOAUTH);
+    return refused;
   }
 
   // Answers out.
