@@ -47,13 +47,16 @@ const wordForWord = new RegExp('^(' + [
   '\\w+_conf_version must be ', 'found duplicate ',
 ].join('|') + ')');
 
+/** An answer is not longer than what was sent, and nobody reads on. */
+const mostTold = 1000;
+
 /** 400, the first problem as text and all of them as a list; null when there is none. */
 export function refusalOf(problems: readonly Problem[]): Refusal | null {
   const [first] = problems;
   if (first === undefined) return null;
   return new Refusal(400, {
     error_msg: wordForWord.test(first.text) ? first.text : first.message,
-    errors: problems.map(({ path, expected, got, message }) => ({ path, expected, got, message })),
+    errors: problems.slice(0, mostTold).map(({ path, expected, got, message }) => ({ path, expected, got, message })),
   });
 }
 

@@ -19,18 +19,21 @@ export interface DnsServer extends AsyncDisposable {
   readonly questions: string[];
   /** What it does instead of answering. */
   trouble: 'none' | 'servfail' | 'silent';
+  /** Makes what is sent instead of an answer. */
+  forge: ((asked: Buffer) => Buffer) | null;
 }
 
 const types: Readonly<Record<number, 'a' | 'aaaa' | 'srv'>> = { 1: 'a', 28: 'aaaa', 33: 'srv' };
 
 export async function startDns(names: Readonly<Record<string, Records>> = {}): Promise<DnsServer> {
   const socket = createSocket('udp4');
-  const server = { names: new Map(Object.entries(names)), questions: [] as string[], trouble: 'none' as DnsServer['trouble'] };
+  const server = { names: new Map(Object.entries(names)), questions: [] as string[], trouble: 'none' as DnsServer['trouble'], forge: null as DnsServer['forge'] };
   socket.on('message', (bytes, from) => {
     const { name, code, end } = questionOf(bytes);
     const type = types[code];
     server.questions.push(`${type ?? code} ${name}`);
     if (server.trouble === 'silent') return;
+    if (server.forge !== null) return socket.send(server.forge(bytes), from.port, from.address);
     const found = server.names.get(name);
     const records = found === undefined || type === undefined ? [] : dataOf(found, type);
     const outcome = server.trouble === 'servfail' ? 2 : found === undefined ? 3 : 0;

@@ -75,3 +75,44 @@ test('a service name without SRV record is told so', async () => {
   await expect.poll(() => failures).toEqual(['no SRV record for _redis._tcp.test']);
   close();
 });
+
+test('of an answer with thousands of records a thousand are taken; the names of its services are not all asked for', async () => {
+  const srv = Array.from({ length: 1500 }, (_, index) => ({ host: `n${index}.test`, port: 1 + index }));
+  const asked: string[] = [];
+  const lookup = {
+    services: async () => srv.map(({ host: name, port }) => ({ name, port, priority: 0, weight: 1 })).slice(0, 1000),
+    addresses: async (name: string) => { asked.push(name); return [{ address: '10.0.0.1', family: 4, ttl: 5 }]; },
+  };
+  const time = new ManualTime();
+  const discovery = new DnsDiscovery({ lookup, least: 1000, most: 30_000, negative: 1000, schedule: time.schedule, random: () => 0 });
+  const told: unknown[][] = [];
+  const { close } = discovery.watch({ name: '_redis._tcp.test', args: {}, defaultPort: 6379 }, (nodes) => told.push(nodes as unknown[]), () => undefined);
+  await expect.poll(() => told.length).toBe(1);
+  expect([told[0]!.length, asked.length]).toEqual([1000, 8]);
+  close();
+});
+
+const question = (bytes: Buffer): Buffer => bytes.subarray(12);
+const head = (bytes: Buffer, ...rest: number[]): Buffer => Buffer.from([bytes[0]!, bytes[1]!, ...rest]);
+
+test.each<[what: string, answer: (asked: Buffer) => Buffer]>([
+  ['an empty datagram', () => Buffer.alloc(0)],
+  ['noise', (asked) => Buffer.concat([head(asked), Buffer.alloc(500, 0xff)])],
+  ['another question\'s number', (asked) => Buffer.concat([Buffer.from([asked[0]! ^ 1, asked[1]!, 0x81, 0x80, 0, 1, 0, 0, 0, 0, 0, 0]), question(asked)])],
+  ['65535 records that are not there', (asked) => Buffer.concat([head(asked, 0x81, 0x80, 0, 1, 255, 255, 0, 0, 0, 0), question(asked)])],
+  ['a name that points at itself', (asked) => Buffer.concat([head(asked, 0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0), question(asked), Buffer.from([0xc0, 12 + question(asked).length])])],
+  ['an address of three bytes', (asked) => Buffer.concat([head(asked, 0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0), question(asked), Buffer.from([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 9, 0, 3, 1, 2, 3])])],
+  ['that it is cut, with nothing behind it', (asked) => Buffer.concat([head(asked, 0x83, 0x80, 0, 1, 0, 0, 0, 0, 0, 0), question(asked)])],
+])('a name server that answers with %s has not answered (U7)', async (_what, answer) => {
+  await using server = await startDns({ 'redis.test': { a: ['10.0.0.1'], ttl: 5 } });
+  const time = new ManualTime();
+  const { told, failures, close } = watch(server, 'redis.test:6379', time);
+  await expect.poll(() => told).toEqual([[ip('10.0.0.1')]]);
+  server.forge = answer;
+  await time.advance(5000);
+  await expect.poll(() => failures.length, { timeout: 10_000 }).toBe(1);
+  server.forge = null;
+  await time.advance(1000);
+  await expect.poll(() => told.length).toBe(2);
+  close();
+});
