@@ -149,7 +149,7 @@ export class Writer {
     // Who deletes by force what others use has asked for it: they serve as they did until they are put right.
     if (refused.length > 0 && !(force && planned.every(({ value }) => value === null))) {
       await this.#takeBack(planned, done.revision);
-      throw refusalOfWorkers(refused, nested);
+      throw refusalOfWorkers(refused, nested ? [] : planned.map(idOf));
     }
     const outcomes = planned.map((each): Outcome => ({
       row: each.change.row, id: each.change.id, outcome: outcomeOf(each),
@@ -365,10 +365,12 @@ function notFoundAmong(kind: Kind, id: string): Refusal {
   return new Refusal(404, { message: 'Key not found', error_msg: `${kind}.${id}: expected an existing ${kinds[kind].singular}, got the id of none` });
 }
 
-function refusalOfWorkers(rejections: readonly Rejection[], nested: boolean): Refusal {
+/** `own`: the paths of their problems are those in what was sent. */
+function refusalOfWorkers(rejections: readonly Rejection[], own: readonly { readonly kind: Kind; readonly id: string }[]): Refusal {
   const problems = rejections.map(({ kind, id, text, at = [], expected = 'what the workers can run', got = 'this' }) => {
     const sentence = at.length === 0 ? text : text.slice(formatPath(at).length + 2);
-    return problem(nested ? [kind, id, ...at] : at, expected, got, sentence);
+    const isOwn = own.some((each) => each.kind === kind && each.id === id);
+    return problem(isOwn ? at : [kind, id, ...at], expected, got, sentence);
   });
   // Several workers say the same.
   return refusalOf(problems.filter(({ message }, index) => problems.findIndex((each) => each.message === message) === index))!;

@@ -78,11 +78,11 @@ test('a route that the workers refused before is no reason to refuse another cha
 test('an upstream change that breaks a route using it is taken back', async () => {
   await using bench = await startAdmin();
   bench.plane.refuse = ({ resources }) => (resources.upstreams.get('u')?.value['type'] === 'none'
-    ? [{ kind: 'stream_routes', id: 'r', code: 'CONFIG_INVALID', text: 'r: needs another upstream' }] : []);
+    ? [{ kind: 'stream_routes', id: 'r', code: 'CONFIG_INVALID', text: 'needs another upstream' }] : []);
   const nodes = { 'redis:6379': 1 };
   await bench.ask('PUT', '/admin/upstreams/u', { body: { nodes } });
   const refused = await bench.ask('PUT', '/admin/upstreams/u', { body: { nodes, type: 'none' } });
-  expect([refused.status, refused.json.error_msg]).toEqual([400, 'r: needs another upstream']);
+  expect([refused.status, refused.json.error_msg]).toEqual([400, 'stream_routes.r: needs another upstream']);
   expect(bench.store.get('upstreams', 'u')?.value).toEqual({ nodes });
 });
 

@@ -104,6 +104,7 @@ test('a plugin brings a manager with settings of its own: they are checked, kept
     },
     find: async (conf, name) => {
       asked.push(conf);
+      if (String(conf['uri']).endsWith('/elsewhere')) return undefined;
       if (name === 'closed') throw new Error('503 sealed');
       return name === 'redis' ? JSON.stringify({ password: 'from-the-vault' }) : undefined;
     },
@@ -124,6 +125,12 @@ test('a plugin brings a manager with settings of its own: they are checked, kept
   expect((await proxy.call('PATCH', `${admin}/secrets/vault/main`, { uri: 'http://127.0.0.1:3' })).body.value.token).toBe('***');
   expect(asked.at(-1)).toEqual({ uri: 'http://127.0.0.1:3', token: 'in-the-open' });
   expect(JSON.stringify((await proxy.call('GET', `${admin}/history`)).body)).not.toContain('in-the-open');
+
+  // What is wrong then is another resource, which is named.
+  const renamed = await proxy.call('PATCH', `${admin}/secrets/vault/main`, { uri: 'http://127.0.0.1:1/elsewhere' });
+  expect([renamed.status, renamed.body.error_msg]).toEqual([
+    400, 'stream_routes.1.upstream.auth.password: expected a secret at $secret://vault/main/redis/password, got nothing']);
+  expect((await proxy.call('GET', `${admin}/secrets/vault/main`)).body.value.uri).toBe('http://127.0.0.1:3');
 
   const refused = async (name: string): Promise<string> =>
     (await proxy.call('PATCH', `${admin}/stream_routes/1/upstream/auth`, { password: `$secret://vault/main/${name}` })).body.error_msg;
