@@ -16,6 +16,11 @@ const writing = {
 const ending = { ttl: 'Seconds after which it is taken away by itself.' };
 const paging = { before: 'Goes on with what is older than this revision or number.' };
 
+const sessionFilters = {
+  route: 'Id of a route.', client: 'Client address.', user: 'User that the client logged in as.', protocol: 'Name of a protocol.',
+  idle: 'Seconds without a request, at least.',
+};
+
 const others: Readonly<Record<string, Described>> = {
   'GET tail': {
     summary: 'Requests as they are answered, as server-sent events', tag: 'live',
@@ -40,11 +45,17 @@ const others: Readonly<Record<string, Described>> = {
   'GET audit': {
     summary: 'Who changed something, or tried to', tag: 'history', query: { ...paging, limit: 'How many; 1 to 1000, usually 100.' },
   },
-  'GET sessions': { summary: 'Live sessions', tag: 'sessions' },
+  'GET sessions': {
+    summary: 'Live sessions', tag: 'sessions',
+    query: { ...sessionFilters, limit: 'How many; 1 to 10000, usually 100.', after: 'Goes on behind the session with this id.' },
+  },
   'GET sessions/:id': { summary: 'One live session', tag: 'sessions' },
-  'DELETE sessions': { summary: 'Closes the sessions that a filter finds', tag: 'sessions' },
+  'DELETE sessions': { summary: 'Closes the sessions that a filter finds', tag: 'sessions', query: sessionFilters },
   'DELETE sessions/:id': { summary: 'Closes one session', tag: 'sessions' },
-  'GET explain': { summary: 'Which route a connection would take, and why', tag: 'sessions' },
+  'GET explain': {
+    summary: 'Which route a connection would take, and why', tag: 'sessions',
+    query: { server: 'Address and port of ours.', client: 'Client address.', sni: 'TLS server name.', command: 'What the client asks for, such as `get user:1`.' },
+  },
   'GET insight': {
     summary: 'Slow commands, hot keys and big values that the plugin insight found, of all workers', tag: 'live',
     query: { route: 'Id of a route; without it all.' },
@@ -54,6 +65,18 @@ const others: Readonly<Record<string, Described>> = {
   'GET /v1/healthcheck/:type': { summary: 'Says that an id is missing', tag: 'health' },
   'GET /v1/healthcheck/:type/:id': { summary: 'Health of the upstream of one resource', tag: 'health' },
   'GET /v1/discovery/:type/dump': { summary: 'What is known of services', tag: 'health' },
+  'GET /v1/schema': { summary: 'JSON schemas of kinds and plugins', tag: 'schemas' },
+  'PUT /v1/plugins/reload': { summary: 'Reads all plugin and protocol files again', tag: 'plugins' },
+  'GET /v1/routes': { summary: 'HTTP routes, of which there are none', tag: 'configuration' },
+  'GET /v1/route/:id': { summary: 'Says that there is no such HTTP route', tag: 'configuration' },
+  'GET /v1/stream_routes': { summary: 'All stream routes', tag: 'configuration' },
+  'GET /v1/stream_route/:id': { summary: 'One stream route', tag: 'configuration' },
+  'GET /v1/services': { summary: 'All services', tag: 'configuration' },
+  'GET /v1/service/:id': { summary: 'One service', tag: 'configuration' },
+  'GET /v1/upstreams': { summary: 'All upstreams', tag: 'configuration' },
+  'GET /v1/upstream/:id': { summary: 'One upstream', tag: 'configuration' },
+  'GET /v1/plugin_metadatas': { summary: 'Metadata of all plugins', tag: 'configuration' },
+  'GET /v1/plugin_metadata/:id': { summary: 'Metadata of one plugin', tag: 'configuration' },
   'GET plugins': { summary: 'Plugins with priority, version and schemas, by name', tag: 'plugins' },
   'GET plugins/list': { summary: 'Names of the plugins, highest priority first', tag: 'plugins' },
   'PUT plugins/reload': { summary: 'Reads all plugin and protocol files again', tag: 'plugins' },

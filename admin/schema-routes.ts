@@ -66,7 +66,7 @@ function textOf({ query }: FastifyRequest, name: string): string | undefined {
   return typeof value === 'string' ? value : undefined;
 }
 
-function overview({ priority, version, schema, metadataSchema }: PluginEntry): unknown {
+export function overview({ priority, version, schema, metadataSchema }: PluginEntry): unknown {
   return {
     priority, schema, ...(version === undefined ? {} : { version }),
     ...(metadataSchema === undefined ? {} : { metadata_schema: metadataSchema }),

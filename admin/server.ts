@@ -20,6 +20,7 @@ import { addConfigRoutes } from './config-routes.ts';
 import { sessionsByRoute, type LiveSessions } from './dry-run.ts';
 import { addEffectiveRoutes, type Pending } from './effective-routes.ts';
 import { Guard, type Access } from './guard.ts';
+import { addControlRoutes } from './control-routes.ts';
 import { addHealthRoutes, addUpstreamStatus, localHealthPaths } from './health-routes.ts';
 import { addHistoryRoutes } from './history-routes.ts';
 import { addInsightRoutes } from './insight-routes.ts';
@@ -122,6 +123,7 @@ export async function createAdmin(options: AdminOptions): Promise<AdminServer> {
     metrics: async () => withReferenceMetrics(await options.plane.metrics(), options), ready: options.ready ?? (() => null),
   });
   addHealthRoutes(server, options);
+  if (api) addControlRoutes(server, { ...options, reload: options.reloadModules ?? (() => Promise.resolve()) });
   // Scripts ask so whether the Admin API is there at all; the body is empty, so that it says no more than that.
   if (api) server.head(prefixes[0]!, (_request, reply) => reply.send());
   // The document speaks of the reference's paths; the shorter ones are the same.
