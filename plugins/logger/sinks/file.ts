@@ -1,8 +1,14 @@
 // One record a line, appended. Opened anew on SIGHUP, and when the file was moved away or deleted.
+import { constants } from 'node:fs';
 import { mkdir, open, stat, type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { onReopen } from '../../../core/reopen.ts';
 import type { Sink } from '../sink.ts';
+
+// A pipe that nobody reads must not hold a thread of the few that everybody's files and names share. A regular file does
+// not know the flag.
+const { O_APPEND, O_CREAT, O_WRONLY, O_NONBLOCK } = constants;
+const flags = O_APPEND | O_CREAT | O_WRONLY | (O_NONBLOCK ?? 0);
 
 // How often in ms to look whether the file is still the one that is open.
 const lookTime = 1000;
@@ -43,8 +49,8 @@ export class FileSink implements Sink {
     if (this.#handle !== null && (this.#stale || await this.#moved())) await this.#drop();
     this.#stale = false;
     if (this.#handle === null) {
-      await mkdir(dirname(this.#path), { recursive: true });
-      this.#handle = await open(this.#path, 'a', 0o640);
+      await makeFolder(dirname(this.#path));
+      this.#handle = await open(this.#path, flags, 0o640);
       this.#inode = (await this.#handle.stat()).ino;
     }
     return this.#handle;
@@ -70,5 +76,19 @@ export class FileSink implements Sink {
   async close(): Promise<void> {
     this.#forget();
     await this.#drop();
+  }
+}
+
+// Node's own way (`recursive`) never ends where the system refuses a folder with ENOENT, as /proc does.
+async function makeFolder(path: string, deeper = true): Promise<void> {
+  try {
+    await mkdir(path);
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    // Whether it is a folder shows when the file is opened.
+    if (code === 'EEXIST' || code === 'EISDIR') return;
+    if (code !== 'ENOENT' || !deeper || dirname(path) === path) throw cause;
+    await makeFolder(dirname(path));
+    await makeFolder(path, false);
   }
 }
