@@ -7,10 +7,11 @@ import { runConnectHooks } from './connect-hooks.ts';
 import { ProxyError, type ErrorCode } from './errors.ts';
 import { adoptAccepted, readData } from './inlet.ts';
 import type { Protocol } from './protocol.ts';
-import { readProxyHeader, type ProxyAddresses } from './proxy-header.ts';
+import { leftEarly, readProxyHeader, type ProxyAddresses } from './proxy-header.ts';
 import type { Route } from './route.ts';
 import { listenFailure } from './taken-ports.ts';
 import type { Greeted, HandshakeEvents, Handshakes } from './tls/handshakes.ts';
+import { RefusalLog } from './tls/refusal-log.ts';
 import { listenUnix, type UnixSettings } from './unix-listener.ts';
 
 export interface ListenerOptions {
@@ -69,6 +70,7 @@ export class PortListener {
   #raw = 0;
   /** Connections whose PROXY header did not come yet. */
   #announcing = 0;
+  readonly #refusals: RefusalLog;
   #lastRefusal = 0;
   /** Clients without a route in the second that began then. */
   #unrouted = 0;
@@ -78,6 +80,7 @@ export class PortListener {
 
   constructor(options: ListenerOptions) {
     this.options = options;
+    this.#refusals = new RefusalLog(options.engine.log);
     const sockets = { pauseOnConnect: true, allowHalfOpen: true, noDelay: true } as const;
     const behind = new WeakMap<Socket, ProxyAddresses>();
     const handshakes = options.handshakes?.({
@@ -99,7 +102,9 @@ export class PortListener {
     const refuse = (text: string): void => {
       socket.destroy();
       engine.connectionEnded('PROXY_HEADER', '', from);
-      engine.log.debug({ code: 'PROXY_HEADER', remote_addr: from, text }, 'a connection without a PROXY header');
+      // Balancers that see whether a port is open connect and leave.
+      if (text === leftEarly) engine.log.debug({ code: 'PROXY_HEADER', remote_addr: from }, text);
+      else this.#refusals.warn('PROXY_HEADER', { remote_addr: from }, `a connection was closed for its PROXY header: ${text}`);
     };
     socket.on('error', () => undefined);
     if (!balancers!(from)) return refuse('it comes from an address that is not trusted');

@@ -74,6 +74,8 @@ function addressOf(bytes: Buffer): string {
   return new URL(`http://[${full}]`).hostname.slice(1, -1);
 }
 
+export const leftEarly = 'PROXY: the client left before its header was there';
+
 /**
  * Reads the header of a paused socket; what came behind it is put back. Rejects when there is none in `timeout` ms,
  * or the client went.
@@ -87,7 +89,7 @@ export function readProxyHeader(socket: Socket, timeout: number): Promise<ProxyH
       act();
     };
     const failed = (error: Error): void => done(() => reject(error));
-    const closed = (): void => failed(new Error('PROXY: the client left before its header was there'));
+    const closed = (): void => failed(new Error(leftEarly));
     const timer = setTimeout(() => failed(new Error(`PROXY: no header in ${timeout} ms`)), timeout);
     const take = (chunk: Buffer): void => {
       bytes = bytes.length === 0 ? chunk : Buffer.concat([bytes, chunk]);

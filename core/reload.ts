@@ -10,6 +10,7 @@ import type { ConsumerSource } from './consumer-plans.ts';
 import type { Engine } from './engine.ts';
 import { ProxyError } from './errors.ts';
 import { PlaceBuilder, type OpenUpstream } from './place.ts';
+import { idleParts } from './route-warnings.ts';
 import { Plan, type Place, type PlanOptions } from './plan.ts';
 import type { Hooks } from './plugin.ts';
 import type { Rejection } from './plane.ts';
@@ -370,6 +371,9 @@ export class Routes {
       }
       return made;
     };
+    if (this.#options.warns !== false) {
+      for (const text of idleParts(blueprint, blueprint.upstream, blueprint.subordinates)) engine.log.warn({ code: 'CONFIG_IDLE', route: id }, text);
+    }
     const others = new Map<string, Backend>();
     try {
       const upstream = open(blueprint.upstream, id);

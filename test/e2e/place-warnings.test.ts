@@ -103,3 +103,18 @@ test('of several workers one tells it', async () => {
   const seen = (): unknown[] => millrace.records().filter(({ code }) => code === 'VARIABLE_UNKNOWN' || code === 'PLUGIN_IDLE').map(({ code, worker }) => [code, worker]);
   await expect.poll(seen).toEqual([['VARIABLE_UNKNOWN', 0], ['PLUGIN_IDLE', 0]]);
 });
+
+test('plugins and loggers of a subordinate route, and proxy_protocol with a protocol, are told: nothing comes of them', async () => {
+  await using proxy = await startProxy({ route: null });
+  const nodes = { '127.0.0.1:6379': 1 };
+  await proxy.put(`${routes}/main`, { server_port: proxy.port, upstream: { nodes, proxy_protocol: 1 }, protocol: { name: 'redis' } });
+  const idle = (): unknown[] => proxy.records.filter(({ code }) => code === 'CONFIG_IDLE').map(({ route, msg }) => `${String(route)}: ${String(msg)}`);
+  const header = 'main: upstream.proxy_protocol: with a protocol, clients share connections to nodes: there is no one client to name, and none is named';
+  expect(idle()).toEqual([header]);
+  await proxy.put(`${routes}/main`, { server_port: proxy.port, upstream: { nodes }, protocol: { name: 'redis' } });
+  await proxy.put(`${routes}/users`, { upstream: { nodes }, plugins: { 'limit-count': limit }, protocol: { name: 'redis', superior_id: 'main', conf: { match: { keys: ['user:*'] } } } });
+  expect(idle()).toEqual([header,
+    'main: stream route users: it is subordinate, and lends its upstream only; commands pass the plugins of main: nothing comes of limit-count']);
+  await proxy.put(`${routes}/tcp`, { server_addr: '127.0.0.9', upstream: { nodes, proxy_protocol: 1 } });
+  expect(idle()).toHaveLength(2);
+});

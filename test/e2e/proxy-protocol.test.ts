@@ -76,6 +76,9 @@ test('a balancer that speaks for itself is itself; who sends no header, or is no
   const other = connect({ port: started.port, host: '127.0.0.1', localAddress: '127.0.0.2' });
   expect(await talk(other, [header!, 'PING\r\n'], 1)).toBe('');
   expect(await started.proxy.metrics()).toMatch(/connections_closed_total\{reason="PROXY_HEADER"\} 4\n/);
+  const told = started.proxy.records.filter(({ code, level }) => code === 'PROXY_HEADER' && level === 40);
+  expect(told.map((each) => each['remote_addr'])).toEqual(['127.0.0.1', '127.0.0.1', '127.0.0.1', '127.0.0.2']);
+  expect(told[3]!.msg).toContain('it comes from an address that is not trusted');
 });
 
 test('on a TLS listener the header stands before the handshake', async () => {
