@@ -1,10 +1,9 @@
 // The store behind the Admin API when things go wrong: a killed process, a full disk, a disk that cannot be written.
-import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test, vi } from 'vitest';
 import { Place } from '../cli/millrace.ts';
+import { fill, mountDisk } from '../support/disk.ts';
 import { freePort } from '../support/ports.ts';
 import { startProxy } from '../support/proxy.ts';
 
@@ -62,28 +61,6 @@ test('after kill -9 between writes every change that was answered is there, whol
   expect(answered).toBeGreaterThan(8);
 });
 
-/** A disk of its own, of that size; null where disks cannot be mounted. */
-function mountDisk(size: string): Disposable & { readonly path: string; remount(how: string): void } | null {
-  const path = mkdtempSync(join(tmpdir(), 'millrace-disk-'));
-  const run = (...command: [string, ...string[]]): void => {
-    execFileSync(command[0], command.slice(1), { stdio: 'ignore' });
-  };
-  try {
-    run('mount', '-t', 'tmpfs', '-o', `size=${size}`, 'tmpfs', path);
-  } catch {
-    rmSync(path, { recursive: true });
-    return null;
-  }
-  return {
-    path,
-    remount: (how) => run('mount', '-o', `remount,${how}`, path),
-    [Symbol.dispose]() {
-      run('umount', '-l', path);
-      rmSync(path, { recursive: true });
-    },
-  };
-}
-
 test('on a full disk writes are 503 with the reason, everything goes on, and writes work again when there is room', async ({ skip }) => {
   using disk = mountDisk('1m');
   if (disk === null) return skip('disks cannot be mounted here');
@@ -108,16 +85,6 @@ test('on a full disk writes are 503 with the reason, everything goes on, and wri
   expect(store.config.revision).toBe(3);
   await store.close();
 });
-
-function fill(folder: string): void {
-  for (let size = 64 * 1024; size >= 1; size /= 4) {
-    try {
-      for (;;) writeFileSync(join(folder, 'filler'), Buffer.alloc(size), { flag: 'a' });
-    } catch {
-      // Full, for pieces of this size.
-    }
-  }
-}
 
 test('a store on a disk that cannot be written is served as it was, its last writes too, and every write is 503', async ({ skip }) => {
   using disk = mountDisk('4m');

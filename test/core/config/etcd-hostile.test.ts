@@ -1,6 +1,6 @@
 // An etcd that is not what it was, or that is none: what runs goes on, nothing hangs, nothing grows, nothing falls over.
 import { createServer, type ServerResponse } from 'node:http';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,6 +8,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { EtcdStore, type EtcdStoreOptions } from '../../../core/config/etcd-store.ts';
 import { EtcdClient } from '../../../core/config/etcd/client.ts';
 import { silentLogger } from '../../../core/log.ts';
+import { fill, mountDisk } from '../../support/disk.ts';
 import { startEtcd } from '../../support/etcd-server.ts';
 import { startProxy } from '../../support/proxy.ts';
 
@@ -96,6 +97,31 @@ test('keys and values that nobody should write are refused one by one; the route
   expect((await proxy.call('PUT', '/apisix/admin/upstreams/mine', value)).status).toBe(201);
   expect(({} as { polluted?: number }).polluted).toBeUndefined();
   expect(await client.command('GET', 'a')).toBe('1');
+});
+
+test.for(['full', 'read-only'])('a disk that is %s costs a node its snapshot, nothing else; the one before stays whole', async (how, { skip }) => {
+  using disk = mountDisk('1m');
+  if (disk === null) return skip('disks cannot be mounted here');
+  await using etcd = await startEtcd();
+  const snapshot = join(disk.path, 'data', 'snapshot.json');
+  const said: string[] = [];
+  const log = { ...silentLogger, error: (_record: object, text: string) => void said.push(text) } as unknown as typeof silentLogger;
+  const store = await open(etcd.endpoint, { snapshot, log });
+  await store.put('upstreams', 'a', value);
+  await expect.poll(() => readFileSync(snapshot, 'utf8')).toContain('"a"');
+  if (how === 'full') fill(disk.path);
+  else disk.remount('ro');
+  const large = { ...value, desc: 'x'.repeat(200), labels: Object.fromEntries(Array.from({ length: 300 }, (_, n) => [`l${n}`, 'y'.repeat(100)])) };
+  expect((await store.put('upstreams', 'b', large)).outcome).toBe('created');
+  expect((await store.put('upstreams', 'c', large)).outcome).toBe('created');
+  expect(store.list('upstreams').map(({ id }) => id)).toEqual(['a', 'b', 'c']);
+  expect(said).toContain('the snapshot of the configuration could not be written');
+  expect(JSON.parse(readFileSync(snapshot, 'utf8')).resources.map(({ id }: { id: string }) => id)).toEqual(['a']);
+  if (how === 'full') rmSync(join(disk.path, 'filler'));
+  else disk.remount('rw');
+  await store.put('upstreams', 'd', value);
+  await expect.poll(() => JSON.parse(readFileSync(snapshot, 'utf8')).resources.length).toBe(4);
+  await store.close();
 });
 
 /** A server in etcd's place. */
