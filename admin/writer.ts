@@ -72,8 +72,6 @@ export interface Result {
   readonly routes?: readonly string[];
 }
 
-interface Known { readonly config: Config | null; readonly rejections: readonly Rejection[] }
-
 /** A change that was checked. */
 interface Planned {
   readonly change: Change;
@@ -87,8 +85,6 @@ const mostTries = 20;
 export class Writer {
   readonly #options: WriterOptions;
   #last: Promise<unknown> = Promise.resolve();
-  /** What the workers refused, and of which configuration. */
-  #known: Known = { config: null, rejections: [] };
 
   constructor(options: WriterOptions) {
     this.#options = options;
@@ -135,7 +131,7 @@ export class Writer {
     const refusal = refusalOf([...wrong, ...this.#problems(planned, { force, nested, partly: wrong.length > 0 })]);
     if (refusal !== null) throw refusal;
     if (dryRun) return this.#foreseen(planned);
-    await this.#learnRejections();
+    const before = await this.#rejectionsNow();
     const done = await store.write(planned.map(writeOf), attempt?.recordOf(planned.map(auditOf)));
     if (done.outcome === 'conflict') {
       // Another process on the same store was faster: made again of what is there now, unless the caller said what he saw.
@@ -145,7 +141,7 @@ export class Writer {
         : refuse(409, 'others change the same resource all the time, nothing was written; try again');
     }
     attempt?.written(done.revision);
-    const refused = await this.#apply(planned.map(idOf));
+    const refused = await this.#apply(planned.map(idOf), before);
     // Who deletes by force what others use has asked for it: they serve as they did until they are put right.
     if (refused.length > 0 && !(force && planned.every(({ value }) => value === null))) {
       await this.#takeBack(planned, done.revision);
@@ -251,23 +247,23 @@ export class Writer {
     };
   }
 
-  // Two resources that were wrong before are no reason to refuse a third one.
-  async #learnRejections(): Promise<void> {
-    const { config } = this.#options.config;
-    if (this.#known.config === config) return;
-    const rejections = await this.#run(config, 'nothing was changed, because not every worker answers');
-    this.#known = { config, rejections };
+  // Resources that were wrong before are no reason to refuse another one. Asked anew each time: a secret's file or a
+  // plugin's may have changed since the last write.
+  #rejectionsNow(): Promise<readonly Rejection[]> {
+    return this.#run(this.#options.config.config, 'nothing was changed, because not every worker answers');
   }
 
   /** Returns what the write broke. */
-  async #apply(concerned: readonly { readonly kind: Kind; readonly id: string }[]): Promise<readonly Rejection[]> {
-    const before = this.#known.rejections;
+  async #apply(written: readonly { readonly kind: Kind; readonly id: string }[], before: readonly Rejection[]): Promise<readonly Rejection[]> {
     const { config } = this.#options.config;
     const rejections = await this.#run(config);
-    this.#known = { config, rejections };
+    if (rejections.length === 0) return [];
+    const own = rejections.filter((each) => written.some(({ kind, id }) => each.kind === kind && each.id === id));
+    if (own.length > 0) return own;
+    // What goes wrong at the same time elsewhere is not this write's fault.
+    const concerned = new ReferenceGraph(config, this.#refers).concernedBy(written);
     const known = new Set(before.map(nameOf));
-    const own = rejections.filter((each) => concerned.some(({ kind, id }) => each.kind === kind && each.id === id));
-    return own.length > 0 ? own : rejections.filter((each) => !known.has(nameOf(each)));
+    return rejections.filter((each) => concerned.has(`${each.kind}/${each.id}`) && !known.has(nameOf(each)));
   }
 
   async #run(
@@ -287,8 +283,7 @@ export class Writer {
       ...(old?.expiresAt === undefined ? {} : { expiresAt: old.expiresAt }),
     })));
     if (done.outcome === 'conflict') throw new ProxyError('STORE_FAILED', 'a change that the workers refused was changed again before it was taken back');
-    const rejections = await this.#run(config.config);
-    this.#known = { config: config.config, rejections };
+    await this.#run(config.config);
     for (const { change: { row, id } } of planned) {
       log.warn({ code: 'CONFIG_INVALID', kind: row.kind, id }, 'a change that the workers refused was taken back');
     }

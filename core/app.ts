@@ -329,6 +329,8 @@ interface AppliedOptions {
 class Applied {
   readonly #options: AppliedOptions;
   #last: Config | null = null;
+  /** It is to be applied anew: what it needs has changed, or it failed. */
+  #stale = false;
   /** The last one without what the list of plugins forbids. */
   #allowed: Config | null = null;
   #result: Promise<readonly Rejection[]> = Promise.resolve([]);
@@ -343,17 +345,18 @@ class Applied {
   }
 
   apply(config: Config): Promise<readonly Rejection[]> {
-    if (config === this.#last) return this.#result;
+    if (config === this.#last && !this.#stale) return this.#result;
     this.#last = config;
+    this.#stale = false;
     this.#result = this.#result.catch(() => []).then(() => this.#run(config));
+    this.#result.catch(() => { if (this.#last === config) this.#stale = true; });
     return this.#result;
   }
 
   /** Secrets are looked up anew. */
   again(): Promise<readonly Rejection[]> {
-    const config = this.#last;
-    this.#last = null;
-    return config === null ? this.#result : this.apply(config);
+    this.#stale = true;
+    return this.#last === null ? this.#result : this.apply(this.#last);
   }
 
   async #run(written: Config): Promise<readonly Rejection[]> {

@@ -13,6 +13,8 @@ export interface Reference {
   readonly plugin: string | null;
 }
 
+interface Named { readonly kind: Kind; readonly id: string }
+
 /** What a plugin's configuration names. */
 export type Refers = (plugin: string, conf: Value) => readonly { readonly kind: Kind; readonly id: string }[];
 
@@ -42,20 +44,23 @@ export class ReferenceGraph {
   }
 
   /** Ids of the stream routes whose traffic a change of these resources concerns. */
-  routesOf(changed: readonly { readonly kind: Kind; readonly id: string }[]): string[] {
-    const { stream_routes: routes } = this.#config.resources;
-    const concerned = new Set<string>();
+  routesOf(changed: readonly Named[]): string[] {
+    const concerned = this.concernedBy(changed);
+    return [...this.#config.resources.stream_routes.keys()].filter((id) => concerned.has(`stream_routes/${id}`)).toSorted();
+  }
+
+  /** `kind/id` of everything that a change of these resources concerns, they among it. */
+  concernedBy(changed: readonly Named[]): ReadonlySet<string> {
     const seen = new Set<string>();
     const open = [...changed];
     for (let next = open.pop(); next !== undefined; next = open.pop()) {
       const { kind, id } = next;
       if (seen.has(`${kind}/${id}`)) continue;
       seen.add(`${kind}/${id}`);
-      if (kind === 'stream_routes' && routes.has(id)) concerned.add(id);
-      if (kind === 'global_rules') for (const route of routes.keys()) concerned.add(route);
+      if (kind === 'global_rules') for (const route of this.#config.resources.stream_routes.keys()) seen.add(`stream_routes/${route}`);
       open.push(...(kind === 'plugin_metadata' ? this.#placesOf(id) : this.usersOf(kind, id)));
     }
-    return [...concerned].toSorted();
+    return seen;
   }
 
   #everyUser(): ReadonlyMap<string, readonly User[]> {

@@ -81,6 +81,7 @@ test('an upstream change that breaks a route using it is taken back', async () =
     ? [{ kind: 'stream_routes', id: 'r', code: 'CONFIG_INVALID', text: 'needs another upstream' }] : []);
   const nodes = { 'redis:6379': 1 };
   await bench.ask('PUT', '/admin/upstreams/u', { body: { nodes } });
+  await bench.ask('PUT', '/admin/stream_routes/r', { body: { upstream_id: 'u', protocol: { name: 'redis' } } });
   const refused = await bench.ask('PUT', '/admin/upstreams/u', { body: { nodes, type: 'none' } });
   expect([refused.status, refused.json.error_msg]).toEqual([400, 'stream_routes.r: needs another upstream']);
   expect(bench.store.get('upstreams', 'u')?.value).toEqual({ nodes });

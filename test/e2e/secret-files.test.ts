@@ -70,6 +70,27 @@ test('a password that is changed on the server and in its file is used without a
   expect(JSON.stringify(proxy.records)).not.toMatch(/(first|second|third|fourth)-password/);
 });
 
+test('a secret that is lost later is no reason to refuse a write of something else, nor of what was broken by it', async () => {
+  await using redis = await startRedis(['--requirepass', 'here']);
+  using folder = temporaryFolder();
+  writeFileSync(join(folder.path, 'redis'), 'here');
+  await using proxy = await behindSecret('$secret://file/shop/redis', redis.port, {}, ['file/shop', { path: folder.path }]);
+  await proxy.put(`${admin}/services/s`, { upstream: { type: 'memory' } });
+  rmSync(join(folder.path, 'redis'));
+  // Both before it is noticed and afterwards.
+  await proxy.put(`${admin}/upstreams/other`, { type: 'memory' });
+  await until(() => proxy.records.some(({ msg }) => String(msg).includes('got ENOENT')));
+  await proxy.put(`${admin}/upstreams/other`, { type: 'memory', desc: 'again' });
+  expect((await proxy.call('PATCH', `${admin}/secrets/file/shop`, { path: folder.path })).status).toBe(200);
+  expect(await ping(proxy)).toBe('PONG');
+  const { body } = await proxy.call('GET', `${admin}/configs/status`);
+  expect(body.not_in_use).toMatchObject([{ kind: 'stream_routes', id: '1' }]);
+  expect((await proxy.call('PATCH', `${admin}/stream_routes/1`, { desc: 'of mine' })).body.error_msg).toContain('got ENOENT');
+  writeFileSync(join(folder.path, 'redis'), 'here');
+  await until(async () => (await proxy.call('GET', `${admin}/configs/status`)).body.not_in_use.length === 0);
+  expect((await proxy.call('PATCH', `${admin}/stream_routes/1`, { desc: 'of mine' })).status).toBe(200);
+});
+
 test('a folder that is mounted as Kubernetes does, behind a link that is turned, is followed', async () => {
   await using redis = await startRedis(['--requirepass', 'one']);
   using folder = temporaryFolder();
