@@ -69,7 +69,10 @@ function untilStopped(app: App, settings: Settings, log: Logger): Promise<ExitCo
       if (stopping) return;
       stopping = true;
       const end = (): void => resolve(exitCodes.internal);
-      app.drain(Math.min(5, settings.drain_timeout_s) * 1000).then(end, end);
+      const deadline = Math.min(5, settings.drain_timeout_s) * 1000;
+      app.drain(deadline).then(end, end);
+      // What is broken may be just what should end.
+      setTimeout(end, deadline + 2000);
     });
     process.on('SIGTERM', stop);
     process.on('SIGINT', stop);
