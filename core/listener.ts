@@ -83,13 +83,20 @@ export class PortListener {
     this.#refusals = new RefusalLog(options.engine.log);
     const sockets = { pauseOnConnect: true, allowHalfOpen: true, noDelay: true } as const;
     const behind = new WeakMap<Socket, ProxyAddresses>();
+    /** Of handshakes: a socket that is closed knows it no more. */
+    const clients = new WeakMap<Socket, string>();
     const handshakes = options.handshakes?.({
       onSecure: (socket, raw, greeted) => this.#accepted(socket, greeted, behind.get(raw)),
-      onFailed: (code, raw) => options.engine.connectionEnded(code, '', this.#from(raw)),
+      onFailed: (code, raw) => {
+        const from = clients.get(raw) ?? this.#from(raw);
+        options.engine.connectionEnded(code, '', from);
+        return from;
+      },
     });
     const begin = (socket: Socket, addresses?: ProxyAddresses): void => {
       if (handshakes === undefined) return this.#accepted(socket, null, addresses);
       if (addresses !== undefined) behind.set(socket, addresses);
+      clients.set(socket, addresses?.remoteAddress ?? this.#from(socket));
       if (this.#mayShakeHands(socket)) handshakes.begin(socket);
     };
     this.#server = createServer(sockets, options.balancers === null ? (socket) => begin(socket) : (socket) => this.#announced(socket, begin));

@@ -27,7 +27,8 @@ export interface HandshakesOptions {
 
 export interface HandshakeEvents {
   readonly onSecure: (socket: TLSSocket, raw: Socket, greeted: Greeted) => void;
-  readonly onFailed: (code: ErrorCode, raw: Socket) => void;
+  /** Answers the client's address: a balancer may have told it, and a socket that is closed has none. */
+  readonly onFailed: (code: ErrorCode, raw: Socket) => string;
 }
 
 /** What became known of a client while it shook hands. */
@@ -150,8 +151,8 @@ export class Handshakes {
   }
 
   #refuse(raw: Socket, code: ErrorCode, sni: string | null, cause?: Error, text?: string): void {
-    this.#options.events.onFailed(code, raw);
-    const record = { sni, remote_addr: raw.remoteAddress, ...(cause === undefined ? {} : { err: cause }) };
+    const from = this.#options.events.onFailed(code, raw);
+    const record = { sni, remote_addr: from, ...(cause === undefined ? {} : { err: cause }) };
     // Scanners and clients that leave are everyday life.
     if (code === 'TLS_FAILED') this.#options.log.debug({ code, ...record }, 'TLS handshake failed');
     else this.#log.warn(code, record, text ?? `failed to match any SSL certificate by SNI: ${sni}`);

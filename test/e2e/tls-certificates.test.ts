@@ -263,9 +263,10 @@ describe('client certificates', () => {
     expect(await greeting('mtls.example', { ...issue('jack'), ...versions })).toBe('1');
     // With TLS 1.3 a client has finished before it is refused.
     expect(await greeting('mtls.example', versions)).not.toBe('1');
-    expect(logged('TLS_CLIENT_REFUSED').at(-1)).toMatchObject({ level: 40, sni: 'mtls.example', msg: 'client certificate refused: it showed none' });
+    expect(logged('TLS_CLIENT_REFUSED').at(-1)).toMatchObject({ level: 40, sni: 'mtls.example', remote_addr: '127.0.0.1', msg: 'client certificate refused: it showed none' });
     expect(await greeting('mtls.example', { ...pem(stranger.issue('eve', ['DNS:eve'])), ...versions })).not.toBe('1');
     expect(String(logged('TLS_CLIENT_REFUSED').at(-1)!['msg'])).toMatch(/UNABLE_TO_VERIFY|UNABLE_TO_GET_ISSUER/);
+    expect(logged('TLS_CLIENT_REFUSED').at(-1)!['remote_addr']).toBe('127.0.0.1');
     expect(await greeting('mtls.example', { ...pem(authority.issue('late', ['DNS:late'], -1)), ...versions })).not.toBe('1');
     expect(String(logged('TLS_CLIENT_REFUSED').at(-1)!['msg'])).toContain('CERT_HAS_EXPIRED');
     // Who is not asked need not answer.
