@@ -15,7 +15,7 @@ export function parseBody(bytes: Buffer): unknown {
   const duplicate = firstDuplicate(text);
   // A checker that reads the first of two and a server that reads the last would be two opinions of one body.
   if (duplicate !== null) {
-    throw refuse(400, `invalid request body: duplicate key in an object, line ${lineOf(text, duplicate)}`);
+    throw refuse(400, `invalid request body: duplicate key in an object, ${placeOf(text, duplicate)}`);
   }
   const refusal = refusalOf([...forbiddenNames(value), ...hugeNumbers(text, value)]);
   if (refusal !== null) throw refusal;
@@ -34,13 +34,14 @@ function decode(bytes: Buffer): string {
 function why({ message }: Error, text: string): string {
   if (/end of JSON|Unterminated/.test(message)) return 'not valid JSON, it ends too early';
   const at = /position (\d+)/.exec(message)?.[1];
-  return at === undefined ? 'not valid JSON' : `not valid JSON, line ${lineOf(text, Number(at))}`;
+  return at === undefined ? 'not valid JSON' : `not valid JSON, ${placeOf(text, Number(at))}`;
 }
 
-function lineOf(text: string, offset: number): number {
-  let line = 1;
-  for (let at = text.indexOf('\n'); at !== -1 && at < offset; at = text.indexOf('\n', at + 1)) line++;
-  return line;
+// Most bodies are one line.
+function placeOf(text: string, offset: number): string {
+  let [line, start] = [1, 0];
+  for (let at = text.indexOf('\n'); at !== -1 && at < offset; at = text.indexOf('\n', at + 1)) [line, start] = [line + 1, at + 1];
+  return `line ${line}, column ${offset - start + 1}`;
 }
 
 // JSON has numbers that no program keeps: 1e400 would be infinite here, and `null` in the store.
