@@ -30,6 +30,14 @@ export function hexOf(address: string): string {
   return first + '0'.repeat(32 - first.length - last.length) + last;
 }
 
+/** Who has one IPv6 address has its whole /64: counted as one. Anything else is counted as it is. */
+export function holderOf(address: string): string {
+  const hex = hexOf(address);
+  // IPv4 in IPv6 is one address.
+  return hex.length !== 32 || hex.startsWith(mapped) ? address : `${prefixOf(hex, 64)}/64`;
+}
+const mapped = '00000000000000000000ffff';
+
 /** The first bits of an address; those behind them in the last digit are 0. */
 export function prefixOf(hex: string, bits: number): string {
   const whole = bits >> 2;

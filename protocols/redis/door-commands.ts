@@ -1,6 +1,7 @@
 // Commands about the client itself, answered here: on a shared link they would be about everybody.
 import { endpoint, unixClient } from '../../core/endpoint.ts';
 import { ProxyError } from '../../core/errors.ts';
+import { holderOf } from '../../core/network.ts';
 import type { Session } from '../../core/session.ts';
 import { isWord } from './commands/arguments.ts';
 import type { Credentials } from './link.ts';
@@ -255,7 +256,7 @@ function refused(session: RedisSession, reply: Buffer): Answer {
   if (!/^(WRONGPASS|ERR)/.test(text)) return new RedisReply(reply);
   if (text.startsWith('WRONGPASS')) {
     const { windows, limits, clock } = session.engine;
-    const id = `redis/auth-failures/${session.remoteAddress}`;
+    const id = `redis/auth-failures/${holderOf(session.remoteAddress)}`;
     if (windows.takeFixed(id, limits.authFailures, minute, clock.now()) <= 0) {
       return new ProxyError('PROTOCOL_ERROR', text, { close: true });
     }

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { BlockList, isIPv4 } from 'node:net';
 import { expect, test } from 'vitest';
-import { hexOf, parseNetwork, prefixOf } from '../../core/network.ts';
+import { hexOf, holderOf, parseNetwork, prefixOf } from '../../core/network.ts';
 
 test.each([
   ['10.1.2.3', '0a010203'], ['255.255.255.255', 'ffffffff'],
@@ -9,6 +9,11 @@ test.each([
   ['1:2:3:4:5:6:7:8', '00010002000300040005000600070008'], ['fe80::1%eth0', 'fe800000000000000000000000000001'],
   ['::ffff:10.1.2.3', '00000000000000000000ffff0a010203'], ['nowhere', ''], ['/run/redis.sock', ''],
 ])('%s is %s', (address, hex) => expect(hexOf(address)).toBe(hex));
+
+test.each([
+  ['10.1.2.3', '10.1.2.3'], ['::ffff:10.1.2.3', '::ffff:10.1.2.3'], ['2001:db8:1:2::5', '20010db800010002/64'], ['2001:db8:1:2:ffff::9', '20010db800010002/64'],
+  ['2001:db8:1:3::5', '20010db800010003/64'], ['unix:/run/a.sock', 'unix:/run/a.sock'],
+])('%s is counted as %s', (address, holder) => expect(holderOf(address)).toBe(holder));
 
 test('an address is in a network exactly when the system\'s own list says so', () => {
   const address = fc.oneof(fc.ipV4(), fc.ipV6());
