@@ -80,7 +80,9 @@ function problemsOfOne(row: ResourceRow, body: unknown, writer: Writer): readonl
     // Whose it is, or where it is looked up, is not known; a made-up id says nothing about that.
     return writer.check([{ row, id, make: () => body }]).filter(({ at }) => !isPair || at[0] !== 'id');
   }
-  return writer.check([{ row, id: idText(given), make: () => (row.idMember === 'id' ? rest : body) }]);
+  // The reference's form of a credential's id: `jack/credentials/1`.
+  const id = row.kind === 'credentials' ? idText(given).replace('/credentials/', '/') : idText(given);
+  return writer.check([{ row, id, make: () => (row.idMember === 'id' ? rest : body) }]);
 }
 
 /** Like a resources file, without secrets. */

@@ -186,3 +186,15 @@ test('what is no request is answered like everything else that is refused, and t
   }
   expect(await said(`GET / HTTP/1.1\r\nHost: localhost\r\nX-Long: ${'x'.repeat(100_000)}\r\n\r\n`)).toMatch(/^HTTP\/1\.1 431 .*"the headers are too large"/s);
 });
+
+test('schema/validate takes the id of a credential in both of its forms', async () => {
+  await using bench = await startAdmin();
+  await bench.ask('PUT', `${admin}/consumers/jack`, { body: { username: 'jack' } });
+  const validate = async (id: string): Promise<readonly [number, string | undefined]> => {
+    const { status, json } = await bench.ask('POST', `${admin}/schema/validate/credentials`, { body: { id, plugins: {} } });
+    return [status, json?.error_msg];
+  };
+  for (const id of ['1', 'jack/1', 'jack/credentials/1']) expect((await validate(id))[0], id).toBe(200);
+  expect(await validate('jill/credentials/1')).toEqual([400, 'id: consumer jill not found']);
+  expect((await validate('jack/credentials/1/2'))[0]).toBe(400);
+});
