@@ -144,7 +144,7 @@ export async function startApp(options: AppOptions): Promise<App> {
     }));
     closers.push(() => secretWatch.close());
     const secrets = new Secrets({
-      managers: () => registry.secretManagers, environment, references, onLooked: (files) => secretWatch.follow(files),
+      managers: () => registry.secretManagers, environment, references, isOurs: (text) => keys.find(text) !== null, onLooked: (files) => secretWatch.follow(files),
     });
     const applied = new Applied({ plane, embedded, secrets, log, upstream, settings, listed: () => standalone?.plugins });
     await applied.apply(config.config);

@@ -18,6 +18,8 @@ export interface SecretsOptions {
   readonly managers: () => ReadonlyMap<string, SecretManager>;
   readonly environment: Environment;
   readonly references: References;
+  /** Texts that no resource may have, whatever leads to them: who may write a route must not get an admin key by it. */
+  readonly isOurs?: (text: string) => boolean;
   /** Told after each look: the files that secrets came from. */
   readonly onLooked?: (files: FileStamps) => void;
 }
@@ -126,7 +128,9 @@ export class Secrets {
   async #look(text: string, config: Config): Promise<Found> {
     const before = this.#found.get(text);
     if (before !== undefined) return before;
-    const found = await this.#lookUp(text, config);
+    const looked = await this.#lookUp(text, config);
+    const ours = typeof looked === 'string' && this.#options.isOurs?.(looked.trim()) === true;
+    const found = ours ? { why: 'a key of the Admin API' } : looked;
     this.#found.set(text, found);
     return found;
   }

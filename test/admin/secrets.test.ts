@@ -17,7 +17,7 @@ let folder: string;
 beforeAll(async () => {
   redis = await startRedis(['--requirepass', password]);
   proxy = await startProxy({ route: null, environment: {
-    REDIS_PASSWORD: password, APP_REDIS: JSON.stringify({ user: 'default', password }), EMPTY: '', MILLRACE_ADMIN_KEY: 'S3CR3T-key',
+    REDIS_PASSWORD: password, APP_REDIS: JSON.stringify({ user: 'default', password }), EMPTY: '', MILLRACE_ADMIN_KEY: 'S3CR3T-key', LENT: 'test-admin-key-0123456789abcdef',
   } });
   folder = join(proxy.folder, 'secrets');
   mkdirSync(folder);
@@ -101,4 +101,19 @@ test('SR-38 a certificate and its key stand in the environment and in a file, an
   expect(answer).toBe('+PONG\r\n');
   expect((await other.call('GET', `${admin}/ssls/1`)).body.value).toMatchObject({ cert: '$env://CERT', key: '$secret://file/f/key' });
   expect((await other.call('PATCH', `${admin}/ssls/1`, { key: '$env://CERT' })).status).toBe(400);
+});
+
+test('no reference leads to a key of the Admin API: not by a variable, not by its file, not as a member', async () => {
+  expect(proxy.key).toBe('test-admin-key-0123456789abcdef');
+  writeFileSync(join(folder, 'admin.key'), `${proxy.key}\n`);
+  writeFileSync(join(folder, 'keys.json'), JSON.stringify({ admin: proxy.key, other: 'S3CR3T-other' }));
+  for (const reference of ['$env://LENT', '$secret://file/f/admin.key', '$secret://file/f/keys.json/admin']) {
+    const { status, body } = await proxy.call('PUT', `${admin}/stream_routes/9`, {
+      server_port: 1, upstream: { type: 'memory' }, protocol: { name: 'redis' },
+      plugins: { 'fault-injection': { commands: ['get'], abort: { error: reference } } },
+    });
+    expect([status, body.error_msg]).toEqual([400, expect.stringContaining('a key of the Admin API')]);
+    expect(JSON.stringify(body)).not.toContain(proxy.key);
+  }
+  expect((await proxy.call('PUT', `${admin}/upstreams/9`, upstream('$secret://file/f/keys.json/other'))).status).toBe(201);
 });
