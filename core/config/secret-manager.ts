@@ -30,7 +30,11 @@ export const builtInManagers: Readonly<Record<string, SecretManager>> = {
       if (name === '.' || name === '..') return undefined;
       const file = join(String(conf['path']), name);
       watch(file);
-      const { size } = statSync(file);
+      const stats = statSync(file);
+      if (!stats.isFile()) throw new Error('no ordinary file');
+      const { size } = stats;
+      // What the system makes up while it is read, as in /proc: the environment, keys and all, is among it.
+      if (size === 0) return '';
       if (size > largestFile) throw new Error(`expected at most ${largestFile} bytes, got ${size}`);
       // Editors and `echo` end a file with a line feed.
       return readFileSync(file, 'utf8').replace(/\r?\n$/, '');

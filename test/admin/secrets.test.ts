@@ -1,4 +1,5 @@
 // Secrets that stand elsewhere: the workers have them, nobody else does.
+import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { connect } from 'node:tls';
@@ -116,4 +117,16 @@ test('no reference leads to a key of the Admin API: not by a variable, not by it
     expect(JSON.stringify(body)).not.toContain(proxy.key);
   }
   expect((await proxy.call('PUT', `${admin}/upstreams/9`, upstream('$secret://file/f/keys.json/other'))).status).toBe(201);
+});
+
+test('devices, pipes and what the system makes up are no files of secrets', { timeout: 10_000 }, async () => {
+  execFileSync('mkfifo', [join(folder, 'pipe')]);
+  await proxy.put(`${admin}/secrets/file/dev`, { path: '/dev' });
+  await proxy.put(`${admin}/secrets/file/proc`, { path: '/proc/self' });
+  for (const [reference, got] of [['$secret://file/dev/zero', 'no ordinary file'], ['$secret://file/f/pipe', 'no ordinary file'], ['$secret://file/dev/null', 'no ordinary file']]) {
+    const { status, body } = await proxy.call('PUT', `${admin}/upstreams/9`, upstream(reference!));
+    expect([status, body.error_msg]).toEqual([400, `auth.password: expected a secret at ${reference}, got ${got}`]);
+  }
+  const { status, body } = await proxy.call('PUT', `${admin}/upstreams/9`, upstream('$secret://file/proc/environ'));
+  expect([status, body.error_msg]).toEqual([400, expect.stringMatching(/^auth\.password: expected .*holds something else$/)]);
 });
