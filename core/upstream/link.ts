@@ -290,6 +290,12 @@ export abstract class Link extends ReplyReader implements Swept {
   /** It is closed and everything under way was answered. */
   protected ended(): void {}
 
+  /** Whether it goes to one of these addresses; while it is being opened, that is not known, and true. */
+  leadsTo(addresses: ReadonlySet<string>): boolean {
+    const { remoteAddress } = this.socket;
+    return remoteAddress === undefined || addresses.has(remoteAddress);
+  }
+
   /** Takes no new requests, and closes when the last one was answered. */
   retire(): void {
     this.detached = true;

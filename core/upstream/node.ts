@@ -12,6 +12,8 @@ export interface Closable {
   close(): void;
   /** A check found the node unwell: who can go elsewhere should. */
   leave?(): void;
+  /** The node's name leads to these addresses now: connections to others end when they are not needed any more. */
+  moved?(addresses: ReadonlySet<string>): void;
   /** Clients that wait for a connection to it. */
   readonly waiting?: number;
 }
@@ -71,7 +73,11 @@ export class Node {
       },
       ...(named ? { onFailed: (cause: unknown) => resolver.failed(host, addressIn(cause)) } : {}),
     });
-    if (named) this.attached.set(resolver, resolver.track(host));
+    if (named) {
+      this.attached.set(resolver, resolver.track(host, (addresses) => {
+        for (const thing of this.attached.values()) thing.moved?.(addresses);
+      }));
+    }
   }
 
   get available(): boolean {

@@ -43,6 +43,7 @@ interface Name {
   /** How long the last good answer holds, ms. */
   holds: number;
   lastError: unknown;
+  readonly watchers: Set<(addresses: ReadonlySet<string>) => void>;
   cancelTimer: () => void;
 }
 
@@ -70,16 +71,21 @@ export class Resolver {
     this.#leastInterval = options.leastInterval ?? 1_000;
   }
 
-  /** Keeps the addresses of a name fresh until closed; counted. An IP address needs nothing. */
-  track(host: string): { close(): void } {
+  /**
+   * Keeps the addresses of a name fresh until closed; counted. An IP address needs nothing. `moved` is told when an
+   * answer leaves an address out that was known before.
+   */
+  track(host: string, moved?: (addresses: ReadonlySet<string>) => void): { close(): void } {
     if (isIP(host) !== 0) return { close() {} };
     const name = this.#names.get(host) ?? this.#begin(host);
     name.users++;
+    if (moved !== undefined) name.watchers.add(moved);
     let open = true;
     return {
       close: () => {
         if (!open) return;
         open = false;
+        if (moved !== undefined) name.watchers.delete(moved);
         if (--name.users === 0) this.#end(name);
       },
     };
@@ -136,7 +142,7 @@ export class Resolver {
 
   #begin(host: string): Name {
     const name: Name = {
-      host, users: 0, addresses: [], asking: null, askedAt: 0, errors: 0, holds: 0, lastError: null,
+      host, users: 0, addresses: [], asking: null, askedAt: 0, errors: 0, holds: 0, lastError: null, watchers: new Set(),
       cancelTimer: () => {},
     };
     this.#names.set(host, name);
@@ -186,9 +192,13 @@ export class Resolver {
     const offered = new Map(answer.slice(0, maxAddresses).map((entry) => [entry.address, entry]));
     const kept = name.addresses.filter(({ address }) => offered.has(address));
     for (const { address } of kept) offered.delete(address);
-    const changed = offered.size > 0 || kept.length !== name.addresses.length;
+    const left = kept.length !== name.addresses.length;
     name.addresses = [...kept, ...offered.values()];
-    if (changed && this.#names.get(name.host) === name) this.#options.onChange?.(name.host, name.addresses);
+    if (this.#names.get(name.host) !== name) return;
+    if (left || offered.size > 0) this.#options.onChange?.(name.host, name.addresses);
+    if (!left) return;
+    const addresses = new Set(name.addresses.map(({ address }) => address));
+    for (const moved of name.watchers) moved(addresses);
   }
 }
 

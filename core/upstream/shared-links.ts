@@ -62,6 +62,10 @@ export class SharedLinks implements Closable {
     return (entry.link = new this.#kind({ ...linkOptions(node, engine, upstream), substitute }));
   }
 
+  moved(addresses: ReadonlySet<string>): void {
+    for (const { link } of this.#entries.values()) if (link?.leadsTo(addresses) === false) link.retire();
+  }
+
   leave(): void {
     for (const { link } of this.#entries.values()) link?.retire();
   }

@@ -27,6 +27,8 @@ export class LinkSet {
   readonly #pools = new Map<string, Pool<Borrowed>>();
   #door: DoorLink | null = null;
   #closed = false;
+  /** Those that the node's name leads to, once it led elsewhere before; null: any will do. */
+  #addresses: ReadonlySet<string> | null = null;
   /** Whether the node answers NOAUTH to clients without credentials: they get the stricter limits. Null: not known. */
   requiresAuth: boolean | null = null;
   /** When the node said so last; it may change its mind. */
@@ -77,7 +79,7 @@ export class LinkSet {
 
   /** For AUTH and HELLO: answers what the server says, without touching anybody's link. */
   get door(): DoorLink {
-    if (this.#door === null || this.#door.state === 'closed') {
+    if (this.#door === null || this.#door.state === 'closed' || this.#door.detached) {
       this.#door = new DoorLink(this.#options({ database: 0, resp: 2, credentials: null }));
     }
     return this.#door;
@@ -154,7 +156,7 @@ export class LinkSet {
       return;
     }
     this.#borrowed.delete(link);
-    const clean = !link.dirty && link.suspects === 0 && link.idle && !link.subscribed && !link.monitoring && link.state === 'open';
+    const clean = !link.dirty && link.suspects === 0 && link.idle && !link.subscribed && !link.monitoring && link.state === 'open' && !this.#stale(link);
     if (clean && !this.#closed && link.uses < keepalive.requests && pool.available < keepalive.size) {
       void pool.release(borrowed);
     } else {
@@ -172,6 +174,17 @@ export class LinkSet {
     let sum = 0;
     for (const pool of this.#pools.values()) sum += pool.pending;
     return sum;
+  }
+
+  moved(addresses: ReadonlySet<string>): void {
+    this.#addresses = addresses;
+    for (const link of this.#shared.values()) if (!link.leadsTo(addresses)) link.retire();
+    if (this.#door?.leadsTo(addresses) === false) this.#door.retire();
+  }
+
+  /** Own links stay with who has them; the next one gets one that leads to the right place. */
+  #stale(link: OwnLink): boolean {
+    return this.#addresses !== null && !link.leadsTo(this.#addresses);
   }
 
   /** Clients go to another node as soon as they are answered. */
@@ -197,7 +210,7 @@ export class LinkSet {
       create: () => this.#create(identity),
       destroy: async (borrowed) => { borrowed.link?.fail('DRAINED'); },
       // A connection that died at rest would stay in the pool.
-      validate: async (borrowed) => borrowed.error !== null || borrowed.link!.state === 'open',
+      validate: async (borrowed) => borrowed.error !== null || (borrowed.link!.state === 'open' && !this.#stale(borrowed.link!)),
     }, {
       max: limits.ownLinks,
       maxWaitingClients: limits.ownLinks * 4,

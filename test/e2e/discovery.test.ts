@@ -12,6 +12,8 @@ import { startNamed } from '../support/named-server.ts';
 import { freePort } from '../support/ports.ts';
 import { startProxy, type Proxy } from '../support/proxy.ts';
 import { startRedis } from '../support/redis-server.ts';
+import { RespClient } from '../support/resp-client.ts';
+import { sleep } from '../support/sleep.ts';
 import { TextClient } from '../support/text-client.ts';
 
 vi.setConfig({ testTimeout: 30_000 });
@@ -97,6 +99,37 @@ test('SR-43 a node that is a name is looked up at the configured server again an
   await expect.poll(() => refused.ended).not.toBeNull();
   expect(refused.lines).toEqual([]);
   expect(proxy.records.find(({ code }) => code === 'NODE_DOWN')).toMatchObject({ reason: expect.stringContaining('ENOTFOUND') });
+});
+
+test('a name that leads elsewhere takes its clients along: on shared links at once, on one of their own when they have given it back', async () => {
+  await using one = await startRedis(['--bind', '127.0.0.1', '127.0.0.2']);
+  await using two = await startRedis(['--bind', '127.0.0.3'], one.port);
+  for (const [host, name] of [['127.0.0.2', 'one'], ['127.0.0.3', 'two']] as const) {
+    // That something answers on the port was the first one's doing.
+    await expect.poll(async () => {
+      await using direct = await RespClient.connect(one.port, { host });
+      return await direct.command('SET', 'who', name);
+    }).toBe('OK');
+  }
+  await using dns = await startDns({ 'primary.test': { a: ['127.0.0.2'], ttl: 0 } });
+  await using proxy = await startProxy({
+    settings: { dns: dnsSettings(dns.address) }, route: { upstream: { nodes: { [`primary.test:${two.port}`]: 1 } } },
+  });
+  const [client, inTransaction] = [await proxy.connect(), await proxy.connect()];
+  expect(await client.command('GET', 'who')).toBe('one');
+  expect(await inTransaction.pipeline([['MULTI'], ['GET', 'who']])).toEqual(['OK', 'QUEUED']);
+  dns.names.set('primary.test', { a: ['127.0.0.3'], ttl: 0 });
+  await expect.poll(() => client.command('GET', 'who')).toBe('two');
+  // What has begun ends where it began.
+  expect(await inTransaction.command('EXEC')).toEqual(['one']);
+  expect(await inTransaction.pipeline([['MULTI'], ['GET', 'who'], ['EXEC']])).toEqual(['OK', 'QUEUED', ['two']]);
+  expect(await inTransaction.command('GET', 'who')).toBe('two');
+  // An answer with one address more moves nobody.
+  const links = async (): Promise<string> => /links_closed_total\{node="primary.test:\d+",reason="DRAINED"\} (\d+)/.exec(await proxy.metrics())?.[1] ?? '0';
+  const before = await links();
+  dns.names.set('primary.test', { a: ['127.0.0.2', '127.0.0.3'], ttl: 0 });
+  await sleep(600);
+  expect([await client.command('GET', 'who'), await links()]).toEqual(['two', before]);
 });
 
 test('file: nodes follow the file, half a file changes nothing, and a service that is not in it is told', async () => {
