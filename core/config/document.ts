@@ -207,19 +207,30 @@ function pathTo(root: unknown, offset: number): At {
   let node = root as Node | null;
   for (;;) {
     if (isMap(node)) {
-      const pair = node.items.find((each) => around(each.key, offset) || around(each.value, offset));
-      if (pair === undefined) return at;
+      const pair = lastBegun(node.items, ({ key }) => key, offset)?.[1];
+      if (pair === undefined || !(around(pair.key, offset) || around(pair.value, offset))) return at;
       at.push(cut(nameOf(pair.key)));
       node = around(pair.value, offset) ? pair.value as Node | null : null;
     } else if (isSeq(node)) {
-      const index = node.items.findIndex((each) => around(each, offset));
-      if (index === -1) return at;
+      const [index, item] = lastBegun<unknown>(node.items, (each) => each, offset) ?? [];
+      if (index === undefined || !around(item, offset)) return at;
       at.push(index);
-      node = node.items[index] as Node | null;
+      node = item as Node | null;
     } else {
       return at;
     }
   }
+}
+
+/** Of nodes in the order in which they stand, the last that begins at the offset or before it; in few steps, because there may be many. */
+function lastBegun<Item>(items: readonly Item[], nodeOf: (item: Item) => unknown, offset: number): [index: number, item: Item] | undefined {
+  let [low, high] = [0, items.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (((nodeOf(items[middle]!) as Node | null)?.range?.[0] ?? 0) <= offset) low = middle + 1;
+    else high = middle;
+  }
+  return low === 0 ? undefined : [low - 1, items[low - 1]!];
 }
 
 function nameOf(key: unknown): string {
