@@ -2,6 +2,7 @@
 import type { Socket } from 'node:net';
 import type { ErrorCode } from './errors.ts';
 import { Outbox } from './outbox.ts';
+import type { ListenerMetrics } from './stream-metrics.ts';
 import type { ClientCertificate } from './tls/client-certificate.ts';
 
 /** Facts of a connection that routes are matched on. */
@@ -58,12 +59,15 @@ export class Connection {
   reason: ErrorCode | null = null;
   #listener: Listener | null = null;
   #paused = true;
+  /** Of the listener that it came by. */
+  readonly metrics: ListenerMetrics;
   /** Called first when it is closed: whoever counts connections. */
   onGone: ((connection: Connection) => void) | null = null;
 
-  constructor(socket: Socket, origin: Origin) {
+  constructor(socket: Socket, origin: Origin, metrics: ListenerMetrics) {
     this.socket = socket;
     this.origin = origin;
+    this.metrics = metrics;
     this.outbox = new Outbox(socket);
     // Four functions for all connections instead of four closures for each: ten thousand may be idle.
     (socket as Owned)[connection] = this;

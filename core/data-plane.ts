@@ -27,6 +27,7 @@ import { UpstreamMetrics } from './upstream-metrics.ts';
 import { UpstreamSurroundings } from './upstream-surroundings.ts';
 import type { UpstreamConf } from './upstream/upstream.ts';
 import { UdpListener } from './udp/listener.ts';
+import { waitingRecords } from './waiting-records.ts';
 import { SharedWindows } from './windows.ts';
 
 export interface DataPlaneOptions {
@@ -207,7 +208,7 @@ export class DataPlane {
   metrics(): MetricsSnapshot {
     this.#process.update();
     this.#upstreams.update();
-    return this.engine.metrics.snapshot();
+    return [...this.engine.metrics.snapshot(), waitingRecords(this.routes.places)];
   }
 
   reopen(): void {

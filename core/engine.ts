@@ -8,6 +8,7 @@ import { SharedOccupancy } from './occupancy.ts';
 import type { OccupancyTable, WindowTable } from './plugin.ts';
 import type { Session } from './session.ts';
 import { residentMemory } from './resident-memory.ts';
+import { StreamMetrics } from './stream-metrics.ts';
 import { systemClock, type Clock } from './clock.ts';
 import type { Tails } from './tail.ts';
 import { TurnClock } from './turn-clock.ts';
@@ -50,6 +51,7 @@ export class Engine {
   /** Metric indexes: requests that a node did not answer in time, and the answers that came for them later. */
   readonly timeouts: number;
   readonly lateReplies: number;
+  readonly streams: StreamMetrics;
   readonly #swept = new Set<Swept>();
   readonly #timer: NodeJS.Timeout;
   readonly #closeReasons = new Map<string, number>();
@@ -76,6 +78,7 @@ export class Engine {
     this.timeouts = this.metrics.counter('millrace_upstream_timeouts_total', 'Requests that a node did not answer in time.');
     this.lateReplies = this.metrics.counter(
       'millrace_upstream_late_replies_total', 'Replies that came after their request had timed out, and were dropped.');
+    this.streams = new StreamMetrics(this.metrics);
     this.#timer = setInterval(() => this.#sweep(), SWEEP);
     this.#timer.unref();
   }
@@ -124,6 +127,7 @@ export class Engine {
 
   /** Takes away the series of nodes that are gone. */
   forgetNodes(gone: (node: string) => boolean): void {
+    this.streams.forgetNodes((node) => node !== '' && gone(node));
     for (const [node, reasons] of this.#linkReasons) {
       if (!gone(node)) continue;
       for (const index of reasons.values()) this.metrics.release(index);

@@ -1,7 +1,7 @@
 // A port that clients connect to: accepts, counts, finds the route, runs its connect hooks, opens the door.
 import { createServer, type Server, type Socket } from 'node:net';
 import { Connection, type Origin } from './connection.ts';
-import { unixClient } from './endpoint.ts';
+import { endpoint, unixClient } from './endpoint.ts';
 import type { Engine } from './engine.ts';
 import { runConnectHooks } from './connect-hooks.ts';
 import { ProxyError, type ErrorCode } from './errors.ts';
@@ -9,6 +9,7 @@ import { adoptAccepted, readData } from './inlet.ts';
 import type { Protocol } from './protocol.ts';
 import { leftEarly, readProxyHeader, type ProxyAddresses } from './proxy-header.ts';
 import type { Route } from './route.ts';
+import type { ListenerMetrics } from './stream-metrics.ts';
 import { listenFailure } from './taken-ports.ts';
 import type { Greeted, HandshakeEvents, Handshakes } from './tls/handshakes.ts';
 import { RefusalLog } from './tls/refusal-log.ts';
@@ -75,6 +76,8 @@ export class PortListener {
   /** Clients without a route in the second that began then. */
   #unrouted = 0;
   #unroutedSince = -Infinity;
+  /** While it listens. */
+  #metrics!: ListenerMetrics;
   /** Removes the file of a Unix socket. */
   #unlink: (() => void) | null = null;
 
@@ -89,7 +92,7 @@ export class PortListener {
       onSecure: (socket, raw, greeted) => this.#accepted(socket, greeted, behind.get(raw)),
       onFailed: (code, raw) => {
         const from = clients.get(raw) ?? this.#from(raw);
-        options.engine.connectionEnded(code, '', from);
+        this.#turnedAway(code, '', from);
         return from;
       },
     });
@@ -108,7 +111,7 @@ export class PortListener {
     const from = this.#from(socket);
     const refuse = (text: string): void => {
       socket.destroy();
-      engine.connectionEnded('PROXY_HEADER', '', from);
+      this.#turnedAway('PROXY_HEADER', '', from);
       // Balancers that see whether a port is open connect and leave.
       if (text === leftEarly) engine.log.debug({ code: 'PROXY_HEADER', remote_addr: from }, text);
       else this.#refusals.warn('PROXY_HEADER', { remote_addr: from }, `a connection was closed for its PROXY header: ${text}`);
@@ -125,7 +128,14 @@ export class PortListener {
   async listen(): Promise<number> {
     const { address, port, reusePort, unix } = this.options;
     if (unix !== null) {
-      this.#unlink = await listenUnix(this.#server, unix);
+      // Clients may come before it is known that all went well.
+      this.#metrics = this.options.engine.streams.listener(address);
+      try {
+        this.#unlink = await listenUnix(this.#server, unix);
+      } catch (cause) {
+        this.#metrics.release();
+        throw cause;
+      }
       this.#reportErrors();
       return port;
     }
@@ -134,9 +144,11 @@ export class PortListener {
       this.#server.once('error', failed);
       this.#server.listen({ host: address, port, backlog: 4096, reusePort }, () => {
         this.#server.off('error', failed);
-        this.#reportErrors();
         const at = this.#server.address();
-        resolve(typeof at === 'object' && at !== null ? at.port : port);
+        const open = typeof at === 'object' && at !== null ? at.port : port;
+        this.#metrics = this.options.engine.streams.listener(endpoint(address, open));
+        this.#reportErrors();
+        resolve(open);
       });
     });
   }
@@ -150,8 +162,15 @@ export class PortListener {
   /** Accepts nobody any more; open connections go on. */
   close(): void {
     this.#server.close();
+    this.#metrics.release();
     this.#unlink?.();
     this.#unlink = null;
+  }
+
+  /** It ended before it had a session. */
+  #turnedAway(code: ErrorCode, route: string, from: string): void {
+    this.options.engine.connectionEnded(code, route, from);
+    this.#metrics.ended(code, null);
   }
 
   #from(socket: Socket): string {
@@ -161,16 +180,17 @@ export class PortListener {
   readonly #gone = (connection: Connection): void => {
     this.#clients--;
     this.options.perAddress.giveBack(connection.origin.remoteAddress);
+    connection.metrics.closed();
   };
 
   /** Handshakes cost much, and whoever begins one is not counted as a client yet. */
   #mayShakeHands(raw: Socket): boolean {
-    const { engine, clients } = this.options;
+    const { clients } = this.options;
     this.#raw++;
     raw.once('close', () => { this.#raw--; });
     if (this.#raw - this.#clients <= Math.min(clients, mostHandshakes)) return true;
     raw.destroy();
-    engine.connectionEnded('TOO_MANY_CONNECTIONS', '', this.#from(raw));
+    this.#turnedAway('TOO_MANY_CONNECTIONS', '', this.#from(raw));
     return false;
   }
 
@@ -195,7 +215,7 @@ export class PortListener {
     const sink = (bytes: Buffer, length: number): void => connection?.read(bytes, length);
     // Behind a header there may be bytes already, which an adopted socket would not see.
     const adopted = greeted === null && this.options.balancers === null ? adoptAccepted(socket, sink) : readData(socket, sink);
-    connection = new Connection(adopted, origin);
+    connection = new Connection(adopted, origin, this.#metrics);
     const { clients } = this.options;
     if (engine.crowded) {
       this.#refuse(connection, 'MEMORY_LIMIT', this.options.route(origin));
@@ -206,6 +226,7 @@ export class PortListener {
       return;
     }
     this.#clients++;
+    this.#metrics.opened();
     connection.onGone = this.#gone;
     const route = this.options.route(origin);
     if (route === null || route.plan === null) {
@@ -265,7 +286,7 @@ export class PortListener {
       connection.outbox.append(bytes, 0, bytes.length);
       connection.finish(code, 200);
     }
-    engine.connectionEnded(code, route?.id ?? '', connection.origin.remoteAddress);
+    this.#turnedAway(code, route?.id ?? '', connection.origin.remoteAddress);
     const now = engine.clock.now();
     if (code !== 'NO_ROUTE' && now - this.#lastRefusal > 1000) {
       this.#lastRefusal = now;

@@ -9,6 +9,7 @@ import type { Backend } from './protocol.ts';
 import type { Request } from './request.ts';
 import { Session } from './session.ts';
 import type { Link } from './upstream/link.ts';
+import type { Node } from './upstream/node.ts';
 
 const EMPTY: Buffer = Buffer.alloc(0);
 
@@ -24,6 +25,8 @@ export abstract class MessageSession extends Session {
   #since = 0;
   #congested = false;
   #waits = false;
+
+  override get node(): Node | null { return this.link?.node ?? null; }
 
   /** Where the message ends that begins at `start`; 0: more bytes are needed. Throws a ProxyError if it is none. */
   protected abstract frame(bytes: Buffer, start: number, end: number): number;

@@ -33,6 +33,7 @@ export function narrowed(hooks: Hooks, meta: Meta): Hooks {
     ...(hooks.transient === undefined ? {} : { transient: hooks.transient }),
     close: () => hooks.close?.(),
     status: () => hooks.status?.() ?? {},
+    ...(hooks.waiting === undefined ? {} : { waiting: () => hooks.waiting!() }),
   };
   narrowConnections(result, hooks, takes('connect'), filtered, text);
   if (hooks.request !== undefined && takes('request')) {

@@ -60,6 +60,8 @@ export interface Hooks {
   readonly maxWait?: number;
   /** What an operator should see of this place now (hits, what is left): shown by `GET …/plugins/status`. */
   status?(): Record<string, unknown>;
+  /** How many records wait to be sent: shown on the metrics page. */
+  waiting?(): number;
 }
 
 export interface PluginContext {

@@ -16,6 +16,7 @@ import { ReplyWindow } from './reply-window.ts';
 import type { Owner, Reply, Request } from './request.ts';
 import type { Route } from './route.ts';
 import { tlsVariable } from './tls/variable.ts';
+import type { Node } from './upstream/node.ts';
 import type { Receiver } from './upstream/receiver.ts';
 
 /** Milliseconds for which a client that ended its side may still be answered by what waits. */
@@ -53,6 +54,8 @@ export abstract class Session implements Owner, Receiver, Listener {
   received = 0;
   #sentBefore = 0;
   #receivedBefore = 0;
+  #fromNodeBefore = 0;
+  #toNodeBefore = 0;
   #lastActivity: number;
   #closers: Set<() => void> | null = null;
   /** What the hooks of the request wait for that was begun before it was returned. */
@@ -71,6 +74,7 @@ export abstract class Session implements Owner, Receiver, Listener {
     metrics.retain();
     metrics.metrics.add(metrics.connections, 1);
     metrics.metrics.add(metrics.active, 1);
+    connection.metrics.retain();
   }
 
   /** Who the client proved to be, where the protocol knows. */
@@ -80,6 +84,11 @@ export abstract class Session implements Owner, Receiver, Listener {
     const { user } = this;
     return user !== null && this.engine.consumers.has(user) ? user : null;
   }
+  /** The node that it uses, or used last. */
+  get node(): Node | null { return null; }
+  /** Bytes from and to nodes on connections that nobody else uses. */
+  protected get fromNode(): number { return 0; }
+  protected get toNode(): number { return 0; }
   get remoteAddress(): string { return this.connection.origin.remoteAddress; }
   get remotePort(): number { return this.connection.origin.remotePort; }
   get localAddress(): string { return this.connection.origin.localAddress; }
@@ -559,14 +568,21 @@ export abstract class Session implements Owner, Receiver, Listener {
     }
   }
 
-  /** Adds what was sent and received since the last time to the route's series. */
+  /** Adds what was sent and received since the last time to the series of route and listener. */
   #account(): void {
     const { metrics } = this.#plan;
     const sent = this.connection.outbox.total;
-    metrics.metrics.add(metrics.bytesOut, sent - this.#sentBefore);
-    metrics.metrics.add(metrics.bytesIn, this.received - this.#receivedBefore);
+    const [out, come] = [sent - this.#sentBefore, this.received - this.#receivedBefore];
+    metrics.metrics.add(metrics.bytesOut, out);
+    metrics.metrics.add(metrics.bytesIn, come);
     this.#sentBefore = sent;
     this.#receivedBefore = this.received;
+    const { fromNode } = this;
+    // What waits to be sent is less when the node's connection broke.
+    const toNode = Math.max(this.#toNodeBefore, this.toNode);
+    this.connection.metrics.passed(come, out, fromNode - this.#fromNodeBefore, toNode - this.#toNodeBefore);
+    this.#fromNodeBefore = fromNode;
+    this.#toNodeBefore = toNode;
   }
 
   /** Calls back once when the connection is over, unless the returned function is called before. */
@@ -607,6 +623,7 @@ export abstract class Session implements Owner, Receiver, Listener {
     const plan = this.#plan;
     plan.metrics.metrics.add(plan.metrics.active, -1);
     this.#account();
+    const { node } = this;
     // Before links are let go: what a client did not wait for is unfinished, not failed.
     for (let request = this.queue.shift(); request !== undefined; request = this.queue.shift()) this.#log(request);
     this.dispose();
@@ -617,5 +634,7 @@ export abstract class Session implements Owner, Receiver, Listener {
     plan.disconnected(this, reason);
     plan.metrics.release();
     this.engine.connectionEnded(reason, this.route.id, this.remoteAddress);
+    this.connection.metrics.ended(reason, node);
+    this.connection.metrics.release();
   }
 }

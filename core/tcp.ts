@@ -30,6 +30,8 @@ class TcpSession extends Session {
   #ended = false;
   #lastByte = this.openedAt;
   #idleTimeout = 0;
+  /** Its node was reached: it keeps that connection. */
+  #open = false;
 
   override opened(): void {
     this.#connect();
@@ -75,11 +77,10 @@ class TcpSession extends Session {
     const target = { ...node.dial, noDelay: true, keepAlive: true, allowHalfOpen: true };
     const socket = tls === undefined ? connect(target) : connectTls({ ...target, ...nameOptionsFor(node, upstream, this.connection.origin.sni) });
     this.#upstream = socket;
-    let open = false;
     const began = this.engine.clock.now();
     const timer = setTimeout(() => socket.destroy(new ProxyError('CONNECT_TIMEOUT')), upstream.timeouts.connect);
     socket.once(tls === undefined ? 'connect' : 'secureConnect', () => {
-      open = true;
+      this.#open = true;
       clearTimeout(timer);
       node.health.succeeded();
       node.inflight++;
@@ -96,12 +97,12 @@ class TcpSession extends Session {
       if (this.connection.outbox.pending > this.engine.limits.unsentPause) socket.pause();
     });
     socket.on('drain', () => this.connection.resume());
-    socket.on('end', () => this.end('UPSTREAM_CLOSED'));
+    socket.on('end', () => this.end('UPSTREAM_ENDED'));
     let cause: unknown;
     socket.on('error', (error) => { cause = error; });
     socket.on('close', () => {
       clearTimeout(timer);
-      if (open) {
+      if (this.#open) {
         node.inflight--;
         this.end('UPSTREAM_CLOSED');
         return;
@@ -127,7 +128,9 @@ class TcpSession extends Session {
     if (this.#idleTimeout > 0 && now - this.#lastByte > this.#idleTimeout) this.end('CLIENT_IDLE');
   }
 
-  get node(): Node | null { return this.#node; }
+  override get node(): Node | null { return this.#node; }
+  protected override get fromNode(): number { return this.#open ? this.#upstream!.bytesRead : 0; }
+  protected override get toNode(): number { return this.#open ? this.#upstream!.bytesWritten : 0; }
   /** Nobody can tell whether more is to come: such connections go on until the deadline when we stop. */
   override get idle(): boolean { return false; }
   protected override get unread(): number { return this.#waitingBytes; }

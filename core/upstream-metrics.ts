@@ -80,7 +80,9 @@ export class UpstreamMetrics {
       found.set(node.address, known);
     }
     for (const link of this.#engine.watched) {
-      if (!(link instanceof Link) || (link.state !== 'open' && link.state !== 'greeting')) continue;
+      if (!(link instanceof Link)) continue;
+      link.account();
+      if (link.state !== 'open' && link.state !== 'greeting') continue;
       const known = found.get(link.node.address);
       if (known !== undefined) known[link.own ? 'own' : 'shared']++;
     }

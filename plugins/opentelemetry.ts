@@ -71,7 +71,7 @@ export default definePlugin<Conf>({
   setup(conf, context): Hooks {
     const place = new Place(conf, context);
     const chosen = sampler(conf.sample);
-    const closing = { status: () => place.status(), close: () => place.close() };
+    const closing = { status: () => place.status(), waiting: () => place.waiting, close: () => place.close() };
     if (context.protocol === 'tcp' || context.protocol === 'udp') {
       // Bytes that pass as they are make no requests: what there is to see is the connection.
       return { disconnect: (session, reason) => { if (chosen()) place.ended(session, reason); }, ...closing };
@@ -177,9 +177,11 @@ class Place {
     this.#queue.push({ name, start: end - Math.max(0, endedAt - startedAt), end, attributes, failure });
   }
 
+  get waiting(): number { return this.#queue.pending; }
+
   status(): Record<string, number> {
     const { sent, dropped } = this.#tally;
-    return { sent, dropped, pending: this.#queue.pending };
+    return { sent, dropped, pending: this.waiting };
   }
 
   async close(): Promise<void> {

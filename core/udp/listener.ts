@@ -3,11 +3,13 @@ import { createSocket, type RemoteInfo, type Socket as DatagramSocket } from 'no
 import { isIPv6, type Socket } from 'node:net';
 import { Duplex } from 'node:stream';
 import { Connection, type Origin } from '../connection.ts';
+import { endpoint } from '../endpoint.ts';
 import type { Engine } from '../engine.ts';
 import type { ErrorCode } from '../errors.ts';
 import { runConnectHooks } from '../connect-hooks.ts';
 import type { ClientCounter } from '../listener.ts';
 import type { Route } from '../route.ts';
+import type { ListenerMetrics } from '../stream-metrics.ts';
 import { listenFailure } from '../taken-ports.ts';
 import { UdpSession } from './session.ts';
 
@@ -30,6 +32,9 @@ export class UdpListener {
   readonly #sessions = new Map<string, UdpSession>();
   #port = 0;
   #closing = false;
+  #closed = false;
+  /** While it listens. */
+  #metrics: ListenerMetrics | null = null;
   #lastRefusal = -Infinity;
 
   constructor(options: UdpListenerOptions) {
@@ -47,6 +52,7 @@ export class UdpListener {
         this.#socket.on('error', (cause) => engine.log.error({ code: 'LISTEN_FAILED', err: cause, port }, 'listener'));
         this.#socket.on('message', (bytes, from) => this.#received(bytes, from));
         this.#port = this.#socket.address().port;
+        this.#metrics = engine.streams.listener(endpoint(address, this.#port));
         resolve(this.#port);
       });
     });
@@ -59,7 +65,10 @@ export class UdpListener {
   }
 
   #closeIfDone(): void {
-    if (this.#closing && this.#sessions.size === 0) this.#socket.close();
+    if (!this.#closing || this.#closed || this.#sessions.size > 0) return;
+    this.#closed = true;
+    this.#socket.close();
+    this.#metrics?.release();
   }
 
   #received(bytes: Buffer, { address, port }: RemoteInfo): void {
@@ -71,14 +80,17 @@ export class UdpListener {
 
   #begin(key: string, first: Buffer, remoteAddress: string, remotePort: number): void {
     const { engine, clients, perAddress, address } = this.#options;
+    const metrics = this.#metrics!;
     const origin: Origin = { remoteAddress, remotePort, localAddress: address, localPort: this.#port, sni: null, tls: false };
     const route = this.#options.route(origin);
     // A protocol of requests frames a stream; a datagram is none.
     if (route === null || route.plan === null || route.protocol !== 'tcp') return this.#refuse('NO_ROUTE', origin);
     if (engine.crowded) return this.#refuse('MEMORY_LIMIT', origin);
     if (this.#sessions.size >= clients || !perAddress.take(remoteAddress)) return this.#refuse('TOO_MANY_CONNECTIONS', origin);
-    const connection = new Connection(new Peer() as unknown as Socket, origin);
+    const connection = new Connection(new Peer() as unknown as Socket, origin, metrics);
+    metrics.opened();
     connection.onGone = () => {
+      metrics.closed();
       perAddress.giveBack(remoteAddress);
       this.#sessions.delete(key);
       this.#closeIfDone();
@@ -100,6 +112,7 @@ export class UdpListener {
   #refuse(code: ErrorCode, origin: Origin): void {
     const { engine } = this.#options;
     engine.connectionEnded(code, '', origin.remoteAddress);
+    this.#metrics?.ended(code, null);
     const now = engine.clock.now();
     if (now - this.#lastRefusal < refusalEvery) return;
     this.#lastRefusal = now;

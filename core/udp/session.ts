@@ -24,6 +24,8 @@ export class UdpSession extends Session {
   #waiting: Buffer[] = [];
   #last = this.openedAt;
   #idleTimeout = usualIdle;
+  /** Bytes of datagrams that were not passed on. */
+  #lost = 0;
 
   override opened(): void {
     this.#opened = true;
@@ -35,6 +37,7 @@ export class UdpSession extends Session {
     this.#last = this.engine.clock.now();
     if (this.#ready) this.#socket!.send(bytes.subarray(0, length));
     else if (this.#waiting.length < mostWaiting) this.#waiting.push(Buffer.from(bytes.subarray(0, length)));
+    else this.#lost += length;
   }
 
   #connect(): void {
@@ -96,6 +99,9 @@ export class UdpSession extends Session {
   /** A conversation may go on at any time; one that was silent for a moment is let go when we stop. */
   override get idle(): boolean { return this.#opened && this.engine.clock.now() - this.#last > 1000; }
   override get lastOperation(): string { return ''; }
+  override get node(): Node | null { return this.#node; }
+  protected override get fromNode(): number { return this.connection.outbox.total; }
+  protected override get toNode(): number { return this.#ready ? this.received - this.#lost : 0; }
   protected override next(): null { return null; }
   protected override write(): void {}
   protected override writeError(_error: ProxyError, _count: number): void {}

@@ -44,6 +44,9 @@ export abstract class Link extends ReplyReader implements Swept {
   #nodeWasSilent = true;
   #waiters: (() => void)[] = [];
   #lastUse: number;
+  /** Bytes that were counted. */
+  #received = 0;
+  #sent = 0;
   #readyCallbacks: ((error: ProxyError | null) => void)[] = [];
   readonly #flushNow = (): void => { this.#scheduled = false; this.#flush(); };
 
@@ -270,6 +273,7 @@ export abstract class Link extends ReplyReader implements Swept {
     const early = this.state !== 'open' || code === 'CONNECT_FAILED';
     this.state = 'closed';
     this.engine.unwatch(this);
+    this.account();
     this.socket.destroy();
     const error = new ProxyError(code, text, { cause });
     // A server that hangs still accepts connections: its silence counts, too.
@@ -285,6 +289,16 @@ export abstract class Link extends ReplyReader implements Swept {
     for (const then of this.#waiters.splice(0)) then();
     this.ended();
     flushOutboxes();
+  }
+
+  /** Adds what was received and sent since the last time to the series of all links. */
+  account(): void {
+    const { bytesRead } = this.socket;
+    // What waits is counted, and is less when the connection broke.
+    const sent = Math.max(this.#sent, this.socket.bytesWritten);
+    this.engine.streams.linkPassed(bytesRead - this.#received, sent - this.#sent);
+    this.#received = bytesRead;
+    this.#sent = sent;
   }
 
   /** It is closed and everything under way was answered. */

@@ -84,6 +84,11 @@ export class Node {
     return this.health.available && !this.#closed;
   }
 
+  /** No upstream names it any more. */
+  get closed(): boolean {
+    return this.#closed;
+  }
+
   close(): void {
     this.#closed = true;
     this.health.close();

@@ -46,7 +46,7 @@ const defaultPendingSize = 32 * 1024 * 1024;
 
 export function logPlace(options: PlaceOptions): Hooks {
   const place = new Place(options);
-  const closing = { status: () => place.status(), close: () => place.close() };
+  const closing = { status: () => place.status(), waiting: () => place.waiting, close: () => place.close() };
   if (perConnection(options)) {
     return { disconnect: (session, reason) => place.ended(session, reason), ...closing };
   }
@@ -109,6 +109,10 @@ class Place {
 
   status(): Record<string, unknown> {
     return Object.fromEntries(this.#outlets.map((outlet) => [outlet.name, outlet.status()]));
+  }
+
+  get waiting(): number {
+    return this.#outlets.reduce((sum, outlet) => sum + outlet.waiting, 0);
   }
 
   async close(): Promise<void> {
@@ -176,9 +180,11 @@ class Outlet {
     this.#batch.push(this.#frame === null ? record : this.#frame(record));
   }
 
+  get waiting(): number { return this.#batch.pending; }
+
   status(): Record<string, number> {
     const { sent, dropped } = this.#tally;
-    return { sent, dropped, pending: this.#batch.pending };
+    return { sent, dropped, pending: this.waiting };
   }
 
   async close(): Promise<void> {

@@ -12,6 +12,7 @@ import type { Request } from '../../core/request.ts';
 import type { Route } from '../../core/route.ts';
 import { Session } from '../../core/session.ts';
 import type { Link } from '../../core/upstream/link.ts';
+import type { Node } from '../../core/upstream/node.ts';
 import type { RedisBackend } from './backend.ts';
 import { answerAtDoor, introduce, needsQuiet, wrongArity } from './door-commands.ts';
 import { isWord } from './commands/arguments.ts';
@@ -73,6 +74,7 @@ export class RedisSession extends Session {
     this.standing = new Standing(this);
   }
 
+  override get node(): Node | null { return this.nodes.node; }
   get db(): number { return this.database; }
   get backend(): RedisBackend | null { return this.#backend; }
   override get user(): string | null { return this.credentials === null ? null : (this.credentials.user ?? 'default'); }

@@ -2,6 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test, vi } from 'vitest';
+import { reasonsByStatus, streamStatus } from '../../core/stream-status.ts';
 import { freePort } from '../support/ports.ts';
 import { startProxy } from '../support/proxy.ts';
 import { startRedis } from '../support/redis-server.ts';
@@ -68,6 +69,17 @@ test('every name in the sources is on the page', () => {
     .map(([, name]) => name!);
   expect(names.length).toBeGreaterThan(20);
   expect(names.filter((name) => !page.includes(`| \`${name}\` |`))).toEqual([]);
+});
+
+test('the table of statuses is the one that connections are counted by, and its reasons are codes', () => {
+  const rows = rowsOf(page, 'Code', 'Reason').filter(([code]) => code !== '500');
+  expect(Object.fromEntries(rows.map(([code = '', reasons = '']) => [code, [...reasons.matchAll(/`(\w+)`/g)].map(([, reason]) => reason)])))
+    .toEqual(reasonsByStatus);
+  const named = Object.values(reasonsByStatus).flat();
+  expect(new Set(named).size).toBe(named.length);
+  const ends = rowsOf(readPage('docs/errors.md').split('## One connection: why it ended')[1]!, 'Code', 'Source')
+    .map(([code = '']) => code.replaceAll('`', '')).filter((code) => !code.startsWith('STORE_'));
+  expect(ends.filter((code) => streamStatus(code) === '500')).toEqual(['INTERNAL']);
 });
 
 test('what the page begins with can be pasted and seen', async () => {

@@ -76,6 +76,6 @@ test('the page lists every hook, member of the context and part of a plugin', ()
   const named = (...heading: string[]): string[] => rowsOf(page, ...heading)
     .flatMap(([cell = '']) => [...cell.matchAll(/`(\w+)/g)].map(([, name]) => name!));
   expect(named('Part', 'Meaning').toSorted()).toEqual(members('Plugin').toSorted());
-  expect([...named('Hook', 'When', 'May wait'), 'maxWait', 'status', 'transient'].toSorted()).toEqual(members('Hooks').toSorted());
+  expect([...named('Hook', 'When', 'May wait'), 'maxWait', 'status', 'waiting', 'transient'].toSorted()).toEqual(members('Hooks').toSorted());
   expect(named('Member', 'Use').toSorted()).toEqual(members('PluginContext').toSorted());
 });

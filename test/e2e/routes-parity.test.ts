@@ -89,7 +89,7 @@ test('SR-61 SR-62 SR-63 sessions are counted, good and failed ones by why they e
   const ended = (reason: string): Promise<number> => series(`millrace_connections_closed_total{reason="${reason}"}`);
   await put('m', { upstream: { nodes: one.nodes, timeout: { idle: 0.3 } } });
   const of = '{protocol="tcp",route="m"}';
-  const before = await Promise.all([ended('UPSTREAM_CLOSED'), ended('CLIENT_IDLE'), ended('CONNECT_FAILED')]);
+  const before = await Promise.all([ended('UPSTREAM_ENDED'), ended('CLIENT_IDLE'), ended('CONNECT_FAILED')]);
   // Closes normally: the node ends after the client did.
   const socket = dial(proxy.port, '127.0.0.1');
   socket.write('hello');
@@ -101,7 +101,7 @@ test('SR-61 SR-62 SR-63 sessions are counted, good and failed ones by why they e
   await expect.poll(() => series(`millrace_connections_active${of}`)).toBe(0);
   expect([await series(`millrace_connections_total${of}`), await series(`millrace_received_bytes_total${of}`), await series(`millrace_sent_bytes_total${of}`)])
     .toEqual([1, 5, 4]);
-  expect(await ended('UPSTREAM_CLOSED')).toBe(before[0] + 1);
+  expect(await ended('UPSTREAM_ENDED')).toBe(before[0] + 1);
   // Says nothing for too long.
   const silent = dial(proxy.port, '127.0.0.1');
   silent.resume();

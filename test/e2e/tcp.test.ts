@@ -108,7 +108,7 @@ describe('ends', () => {
     expect((await client.line())?.length).toBe(500_000);
     expect(await client.line()).toBe('last');
     expect(await client.line()).toBe(null);
-    await expect.poll(() => proxy.records).toContainEqual(expect.objectContaining({ code: 'UPSTREAM_CLOSED', route: '1' }));
+    await expect.poll(() => proxy.records).toContainEqual(expect.objectContaining({ code: 'UPSTREAM_ENDED', route: '1' }));
     server.close();
   });
 

@@ -83,7 +83,7 @@ describe('presets', () => {
     const client = await connectLines(proxy.port);
     expect(await client.line()).toBe('n');
     client.socket.destroy();
-    expect((await sink.wait(1)).map(parsed)).toEqual([{ r: 'upstream_closed', out: 2, id: 1, route_id: '1' }]);
+    expect((await sink.wait(1)).map(parsed)).toEqual([{ r: 'upstream_ended', out: 2, id: 1, route_id: '1' }]);
   });
 
   test.each<[string, object, string]>([

@@ -136,7 +136,7 @@ describe('over Redis', () => {
     await expect.poll(() => collector.spans.length).toBe(1);
     expect(collector.spans[0]).toMatchObject({
       name: 'tcp', status: { code: 0 },
-      attributes: { 'millrace.reason': 'upstream_closed', 'millrace.bytes_in': 14, 'millrace.bytes_out': 7, 'millrace.route': '1' },
+      attributes: { 'millrace.reason': 'upstream_ended', 'millrace.bytes_in': 14, 'millrace.bytes_out': 7, 'millrace.route': '1' },
     });
     expect(collector.spans[0]!.attributes).not.toHaveProperty('db.system');
   });
