@@ -240,7 +240,7 @@ describe.each(clients)('redis over %s', (_name, makeClient) => {
 
   test.each([[true, '...', null], [false, 'xxx', 'LIMIT_STORE_FAILED']])(
     'a store that hangs: decided without it, allow_degradation %s', async (allow, expected, code) => {
-      const stopped = await startRedis();
+      await using stopped = await startRedis();
       const own = context();
       const hooks = setUp(plugin, { ...conf(), redis_port: stopped.port, allow_degradation: allow }, own);
       await warm(hooks);
@@ -266,7 +266,6 @@ describe.each(clients)('redis over %s', (_name, makeClient) => {
         return [await pattern(hooks, from(`10.0.1.${asked++}`)), hooks.status!()['store_up']];
       }).toEqual(['.', true]);
       await hooks.close!();
-      await stopped.stop();
     });
 
   test('logs in, and neither logs nor status nor texts show the password', async () => {
