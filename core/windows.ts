@@ -87,7 +87,10 @@ export class SharedWindows implements WindowTable {
     const time = now + this.#origin;
     for (;;) {
       this.#hash(id);
-      const slot = this.#slotFor(time, time + length, time + length, limit, length);
+      const last = this.#slot;
+      // As in `#slotFor`; its arguments would each be a number on the heap.
+      const slot = last >= 0 && this.#holds(last) && time < this.#ends[last]!
+        ? last : this.#slotFor(time, time + length, time + length, limit, length);
       if (slot < 0) return -1;
       const tag = this.#tags[slot];
       const count = Atomics.load(this.#counts, slot);

@@ -29,6 +29,8 @@ function isErrorByte(byte: number | undefined): boolean {
 const names = commands.map(({ name }) => name.split('|', 1)[0]!);
 const EMPTY = Buffer.alloc(0);
 const longestName = 64;
+/** The second result of `#secondStart`: one for all, because an array for each request would be most of what it allocates. */
+let secondEnd = 0;
 
 export class RedisRequest extends Request<RedisReply> {
   declare readonly session: RedisSession;
@@ -113,7 +115,9 @@ export class RedisRequest extends Request<RedisReply> {
 
   key(index: number): Buffer {
     if (firstIsOnlyKey[this.id] === 1) {
-      return index === 0 && this.count > 1 ? this.bytes.subarray(...this.#second()) : EMPTY;
+      if (index > 0 || this.count < 2) return EMPTY;
+      const from = this.#secondStart();
+      return this.bytes.subarray(from, secondEnd);
     }
     const at = (this.#keys ??= this.#findKeys())[index];
     return at === undefined ? EMPTY : this.argument(at);
@@ -122,19 +126,20 @@ export class RedisRequest extends Request<RedisReply> {
   override someKey(test: (bytes: Buffer, start: number, end: number) => boolean): boolean {
     if (firstIsOnlyKey[this.id] !== 1) return super.someKey(test);
     if (this.count < 2) return false;
-    const [from, to] = this.#second();
-    return test(this.bytes, from, to);
+    const from = this.#secondStart();
+    return test(this.bytes, from, secondEnd);
   }
 
-  /** Argument 1, which nearly every rule on keys asks for, without looking at the others. */
-  #second(): [number, number] {
+  /** Where argument 1 starts, which nearly every rule on keys asks for, without looking at the others; `secondEnd`: where it ends. */
+  #secondStart(): number {
     const { bytes, end } = this;
     // Behind the name and its line end stand `$`, the length, and CRLF.
     let p = this.start + this.#nameStart + this.#nameLength + 3;
     let length = 0;
     for (; p < end && bytes[p] !== 13; p++) length = length * 10 + bytes[p]! - 48;
     p = Math.min(p + 2, end);
-    return [p, Math.min(p + length, end)];
+    secondEnd = Math.min(p + length, end);
+    return p;
   }
 
   #findKeys(): readonly number[] {
