@@ -5,7 +5,7 @@ import { reloadsUnderLoad } from '../soak/reloads.ts';
 
 test('two hundred changes under load fail no request, close no connection and keep nothing (G6)', { timeout: 60_000 }, async () => {
   await using redis = await startRedis();
-  const { untouched, changed, heap, timers, reloads } = await reloadsUnderLoad(redis.port, 200);
+  const { untouched, changed, heap, timers, reloads } = await reloadsUnderLoad(redis.port, 200, 2);
   expect(reloads).toBe(200);
   for (const result of [untouched, changed]) {
     assertNothingWrong(result);

@@ -23,8 +23,8 @@ const variants: readonly Record<string, unknown>[] = [
   { 'fault-injection': { commands: ['echo'], delay: { duration: 0.001, percentage: 1 } }, 'limit-count': { count: 2_000_000_000, time_window: 60 } },
 ];
 
-/** In this process, so that its heap can be collected before it is weighed. */
-export async function reloadsUnderLoad(upstream: number, reloads: number): Promise<ReloadResult> {
+/** In this process, so that its heap can be collected before it is weighed, `settle` seconds after the start. */
+export async function reloadsUnderLoad(upstream: number, reloads: number, settle: number): Promise<ReloadResult> {
   await using proxy = await startProxy({ upstream, settings: { log: { level: 'error' } } });
   const nodes = { [`127.0.0.1:${upstream}`]: 1 };
   const other = await freePort();
@@ -59,20 +59,25 @@ export async function reloadsUnderLoad(upstream: number, reloads: number): Promi
   let seed = 600;
   const load = (port: number, seconds: number): Promise<OracleResult> =>
     runOracle({ port, seconds, seed: ++seed, connections: 8, depth: 16, maxValue: 5000, verifyPort: upstream });
-  await Promise.all([load(proxy.port, 1), load(other, 1)]);
+  const under = async (count: number): Promise<[OracleResult, OracleResult][]> => {
+    let done = 0;
+    const changing = (async () => {
+      for (; done < count; done++) await turn[done % turn.length]!(done);
+    })();
+    const results: [OracleResult, OracleResult][] = [];
+    do results.push(await Promise.all([load(proxy.port, 2), load(other, 2)])); while (done < count);
+    await changing;
+    return results;
+  };
+  // Code that only starting needed is dropped when it was not used for half a minute: before the first weighing, not after it.
+  for (const until = performance.now() + settle * 1000; performance.now() < until;) await under(20);
   const before = await weigh();
   const timersBefore = timers();
-  let done = 0;
-  const changing = (async () => {
-    for (; done < reloads; done++) await turn[done % turn.length]!(done);
-  })();
-  const results: [OracleResult, OracleResult][] = [];
-  do results.push(await Promise.all([load(proxy.port, 2), load(other, 2)])); while (done < reloads);
-  await changing;
+  const results = await under(reloads);
   await change(0);
   const after = await weigh();
   return {
-    reloads: done, untouched: sum(results.map(([a]) => a)), changed: sum(results.map(([, b]) => b)),
+    reloads, untouched: sum(results.map(([a]) => a)), changed: sum(results.map(([, b]) => b)),
     heap: { before, after }, timers: { before: timersBefore, after: timers() },
   };
 }
