@@ -52,6 +52,42 @@ export function readDocument(
     throw new Unreadable(`expected at most ${largestDocument} bytes, got ${text.length}`);
   }
   refuseDepth(text, format);
+  return (format === 'json' ? readJson(text, environment) : null) ?? readWithPlaces(text, format, environment);
+}
+
+/**
+ * The engine's own reader takes a hundredth of the time; where something stands is looked up when somebody asks. Null: that is
+ * asked at once, because the text is wrong, has variables, or a name twice in one object.
+ */
+function readJson(text: string, environment: Environment): ParsedDocument | null {
+  if (text.includes('${')) return null;
+  try {
+    const value = JSON.parse(text) as unknown;
+    if (propertiesOf(value) !== colonsIn(text)) return null;
+    let places: ParsedDocument | undefined;
+    return { value, problems: [], locate: (place) => (places ??= readWithPlaces(text, 'json', environment)).locate(place) };
+  } catch {
+    return null;
+  }
+}
+
+function propertiesOf(value: unknown): number {
+  if (typeof value !== 'object' || value === null) return 0;
+  const values = Object.values(value);
+  return values.reduce((sum: number, each) => sum + propertiesOf(each), Array.isArray(value) ? 0 : values.length);
+}
+
+function colonsIn(text: string): number {
+  let count = 0;
+  for (let at = 0; at < text.length; at++) {
+    const sign = text.charCodeAt(at);
+    if (sign === 0x22) at = endOfString(text, at);
+    else if (sign === 0x3a) count++;
+  }
+  return count;
+}
+
+function readWithPlaces(text: string, format: 'yaml' | 'json', environment: Environment): ParsedDocument {
   const lines = new LineCounter();
   const guarded = format === 'yaml' ? guard(text) : text;
   const document = parse(guarded, lines);
