@@ -1,6 +1,6 @@
 // What a plugin of one's own imports: `import { definePlugin, ProxyError } from 'millrace'`.
 export { definePlugin } from './plugin.ts';
-export type { Client, Counter, Gauge, Hooks, Plugin, PluginContext, UpstreamChoice, WindowTable } from './plugin.ts';
+export type { Client, Counter, Gauge, Hooks, Plugin, PluginContext, Target, Targets, UpstreamChoice, WindowTable } from './plugin.ts';
 export { ProxyError } from './errors.ts';
 export type { ErrorCode } from './errors.ts';
 export { connectionRequest } from './connection-request.ts';

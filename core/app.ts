@@ -37,6 +37,7 @@ import { SecretWatch } from './secret-watch.ts';
 import type { EtcdSettings, Settings } from './settings.ts';
 import { CertificateFiles } from './tls/certificate-files.ts';
 import { refuseTakenPorts } from './taken-ports.ts';
+import { TargetRules } from './targets.ts';
 import { LOADER, PLANE, REGISTRY, STORE } from './tokens.ts';
 import { SharedWindows } from './windows.ts';
 import { Workers } from './workers.ts';
@@ -117,9 +118,10 @@ export async function startApp(options: AppOptions): Promise<App> {
     const store = standalone !== null ? new MemoryStore()
       : etcd === undefined ? container.resolve(STORE) : await openEtcd(etcd, log);
     closers.push(() => store.close());
+    const targets = new TargetRules({ ...settings.targets, admin: settings.admin });
     // The file is checked before the two are one configuration.
     let merged: MergedConfig | null = null;
-    const references = referencesOf(registry, () => (merged ?? store).config);
+    const references = referencesOf(registry, { targets, config: () => (merged ?? store).config });
     const report = (event: ConfigEvent): void => log[event.level]({ code: event.code }, event.text);
     const file = settings.resources === undefined ? null
       : await openResources(settings.resources, { references, environment, report });
@@ -170,7 +172,7 @@ export async function startApp(options: AppOptions): Promise<App> {
       keys,
       store,
       config,
-      references: referencesOf(registry, () => config.config, (name) => config.config.plugins?.has(name) ?? true),
+      references: referencesOf(registry, { targets, config: () => config.config, listed: (name) => config.config.plugins?.has(name) ?? true }),
       plane: {
         apply: (next) => applied.apply(next),
         inspect: (question) => plane.inspect(question),

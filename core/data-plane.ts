@@ -19,6 +19,7 @@ import type { Registry } from './registry.ts';
 import { defaultPort, Routes } from './reload.ts';
 import { reopenAll } from './reopen.ts';
 import { Tails, type TailBatch, type TailOptions } from './tail.ts';
+import { refusalLog, TargetRules } from './targets.ts';
 import { tcp } from './tcp.ts';
 import type { ListenerCertificates } from './tls/certificate-files.ts';
 import { Certificates } from './tls/certificates.ts';
@@ -92,8 +93,9 @@ export class DataPlane {
     this.#surroundings = new UpstreamSurroundings({
       settings, registry: options.registry, log, metrics, worker, workers, secret: ticketSecret,
     });
+    const targets = new TargetRules({ ...settings.targets, admin: settings.admin, onRefused: refusalLog(log) });
     this.#nodes = new NodeTable({
-      resolver: this.#surroundings.resolver,
+      targets, resolver: this.#surroundings.resolver,
       onChange: (node, available, reason) => {
         this.#upstreams.changed(node, available);
         log[available ? 'info' : 'warn']({ code: available ? 'NODE_UP' : 'NODE_DOWN', node: node.address, reason }, 'upstream node');
@@ -105,6 +107,7 @@ export class DataPlane {
       engine: this.engine,
       registry: options.registry,
       nodes: this.#nodes,
+      targets,
       surroundings: this.#surroundings,
       warns: worker === 0,
       defaults: { protocols: [...protocols], upstream: options.upstream as UpstreamConf },

@@ -22,6 +22,7 @@ const failures = {
   NO_UPSTREAM: { source: 'config', text: 'the route has no upstream' },
   NO_NODE: { source: 'upstream', text: 'no healthy upstream' },
   CONNECT_FAILED: { source: 'upstream', text: 'failed to connect to upstream' },
+  TARGET_REFUSED: { source: 'config', text: 'no connection may go there' },
   CONNECT_TIMEOUT: { source: 'upstream', text: 'connecting to upstream timed out' },
   UPSTREAM_TIMEOUT: { source: 'upstream', text: 'upstream timeout' },
   UPSTREAM_CLOSED: { source: 'upstream', text: 'upstream closed the connection; the command may have been executed' },

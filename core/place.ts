@@ -7,7 +7,7 @@ import { markOf, ran } from './last-plugin.ts';
 import { narrowed, type Meta } from './meta.ts';
 import { idleHooks, unknownVariables, type PlaceWarning } from './place-warnings.ts';
 import type { Place, PlaceSource, Report } from './plan.ts';
-import type { Client, Hooks, Plugin, PluginContext, UpstreamChoice } from './plugin.ts';
+import type { Client, Hooks, Plugin, PluginContext, Targets, UpstreamChoice } from './plugin.ts';
 import type { Protocol } from './protocol.ts';
 import type { Registry } from './registry.ts';
 import type { Request } from './request.ts';
@@ -35,6 +35,7 @@ export interface PlaceBuilderOptions {
   readonly engine: Engine;
   readonly registry: Registry;
   readonly nodes: NodeTable;
+  readonly targets: Targets;
   /** One worker of all says what is accepted and does nothing; default true. */
   readonly warns?: boolean;
 }
@@ -186,7 +187,7 @@ export class PlaceBuilder {
 
   #context(plugin: Plugin, route: PlaceRoute, series: number[]): PluginContext {
     const { id: routeId, protocol } = route;
-    const { engine, registry, nodes } = this.#options;
+    const { engine, registry, nodes, targets } = this.#options;
     const { metrics } = engine;
     const labels = { plugin: plugin.name, route: routeId };
     return {
@@ -209,6 +210,7 @@ export class PlaceBuilder {
       },
       windows: engine.windows,
       occupancy: engine.occupancy,
+      targets,
       upstream: (name, upstream) => route.open(plugin.name, name, upstream),
       provide: (name, read) => route.provide(name, read),
       reply(value) {

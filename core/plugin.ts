@@ -1,4 +1,5 @@
 // What a plugin is. A plugin file exports one by default; nothing else in it is looked at.
+import type { LookupFunction } from 'node:net';
 import type { SecretManager } from './config/secret-manager.ts';
 import type { JsonSchema } from './schema.ts';
 import type { Logger } from './log.ts';
@@ -24,9 +25,28 @@ export interface Plugin<Conf = any> {
   setup(conf: Conf, context: PluginContext): Hooks;
 }
 
+/** What `net.connect`, `tls.connect`, `http.request` and, but for `port`, `dgram.createSocket` take. */
+export interface Target {
+  readonly host: string;
+  readonly port: number;
+  readonly lookup: LookupFunction;
+}
+
+/** Where connections may lead; `targets` in the settings. */
+export interface Targets {
+  /**
+   * Why none may go there: a text that begins with `expected`, for `check`. Null: one may, or it is a name, of which nobody
+   * knows before it is looked up.
+   */
+  refusal(host: string, port: number): string | null;
+  /** How to connect there. Where none may go, and where a name leads there, connecting fails with TARGET_REFUSED. */
+  dial(host: string, port: number): Target;
+}
+
 export interface CheckContext {
   /** Configurations of the same plugin in other places, for rules like "all members of a group agree". */
   readonly others: readonly { readonly place: string; readonly conf: unknown }[];
+  readonly targets: Targets;
 }
 
 /**
@@ -83,6 +103,8 @@ export interface PluginContext {
   readonly windows: WindowTable;
   /** What is in use now, counted exactly over all workers. */
   readonly occupancy: OccupancyTable;
+  /** For connections that the plugin makes itself. `client` and `upstream` keep to it by themselves. */
+  readonly targets: Targets;
   /**
    * Another upstream than the route's own, that connections may use: `session.useUpstream(…)` in a connect hook. It is
    * an upstream resource's id, or what could stand in a route's `upstream`. After a change of the configuration a

@@ -5,26 +5,35 @@ import { isLeftOut, unlistedText } from './config/plugin-list.ts';
 import type { PluginConfs } from './config/schemas/plugins.ts';
 import type { Config } from './config/source.ts';
 import { problem } from './problem.ts';
+import type { Targets } from './plugin.ts';
 import type { Registry } from './registry.ts';
+import { anywhere } from './targets.ts';
 
-/**
- * Without `config`, references between resources are not checked. `listed`: whether a plugin that is loaded may run.
- */
-export function referencesOf(registry: Registry, config?: () => Config, listed: (name: string) => boolean = () => true): References {
+export interface ReferencesOptions {
+  /** Absent: references between resources are not checked. */
+  readonly config?: () => Config;
+  /** Whether a plugin that is loaded may run. */
+  readonly listed?: (name: string) => boolean;
+  /** Absent: anywhere. Without settings nobody knows what they allow. */
+  readonly targets?: Targets;
+}
+
+export function referencesOf(registry: Registry, options: ReferencesOptions = {}): References {
+  const { config, listed = () => true, targets = anywhere } = options;
   return {
     checkPlugin: (name, conf, place) => {
-      const problems = registry.checkPlugin(name, conf, () => (config === undefined ? [] : othersOf(name, place, config())));
+      const problems = registry.checkPlugin(name, conf, () => (config === undefined ? [] : othersOf(name, place, config())), targets);
       if (problems === undefined || listed(name) || isLeftOut(conf)) return problems;
       return [problem([], 'a plugin of the list', name, unlistedText(name)), ...problems];
     },
     checkMetadata: (name, conf) => registry.checkMetadata(name, conf),
     checkProtocol: (name, conf) => registry.checkProtocol(name, conf),
     checkSecret: (manager, conf) => registry.checkSecret(manager, conf),
-    upstreamNames: () => ({ checks: registry.checkTypes, discoveries: registry.discoveryTypes }),
+    upstreamNames: () => ({ checks: registry.checkTypes, discoveries: registry.discoveryTypes, refusal: (host, port) => targets.refusal(host, port) }),
     checkExpression: (expression) => registry.checkExpression(expression),
     names: (what) => [...registry.named(what).keys()],
     refers: (plugin, conf) => refers(registry, plugin, conf),
-    within: (other) => referencesOf(registry, () => other, listed),
+    within: (other) => referencesOf(registry, { ...options, config: () => other }),
     ...(config === undefined ? {} : resourcesIn(config)),
   };
 }

@@ -1,11 +1,12 @@
 // Name → plugin and protocol, each with its compiled schema. Filled by the loader; everybody else looks up here.
-import type { CheckContext, Plugin } from './plugin.ts';
+import type { CheckContext, Plugin, Targets } from './plugin.ts';
 import type { Discovery } from './discovery/discovery.ts';
 import type { Protocol } from './protocol.ts';
 import { compileSchema, type JsonSchema, type Problem, type Validator } from './schema.ts';
 import { checkExpression } from './expression.ts';
 import { problemOf } from './problem.ts';
 import { problem } from './schema.ts';
+import { anywhere } from './targets.ts';
 import type { Named } from './config/check.ts';
 import { builtInManagers, type SecretManager } from './config/secret-manager.ts';
 
@@ -105,6 +106,7 @@ export class Registry {
   /** Undefined: no plugin of this name. `others`: where it is configured beside the place being checked. */
   checkPlugin(
     name: string, conf: Readonly<Record<string, unknown>>, others: () => CheckContext['others'] = () => [],
+    targets: Targets = anywhere,
   ): readonly Problem[] | undefined {
     const plugin = this.plugins.get(name);
     if (plugin === undefined) return undefined;
@@ -121,6 +123,7 @@ export class Registry {
     const filled = structuredClone(own);
     plugin.validate(filled);
     const texts = plugin.value.check?.(filled, {
+      targets,
       // Most plugins never ask, and there may be ten thousand.
       get others() { return others().map((each) => ({ ...each, conf: filledOf(plugin, each.conf) })); },
     }) ?? [];

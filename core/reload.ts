@@ -12,7 +12,7 @@ import { ProxyError } from './errors.ts';
 import { PlaceBuilder, type OpenUpstream } from './place.ts';
 import { idleParts } from './route-warnings.ts';
 import { Plan, type Place, type PlanOptions } from './plan.ts';
-import type { Hooks } from './plugin.ts';
+import type { Hooks, Targets } from './plugin.ts';
 import type { Rejection } from './plane.ts';
 import type { Backend, Protocol } from './protocol.ts';
 import type { Registry } from './registry.ts';
@@ -29,6 +29,7 @@ export interface RoutesOptions {
   readonly engine: Engine;
   readonly registry: Registry;
   readonly nodes: NodeTable;
+  readonly targets: Targets;
   /** Absent: upstreams have neither checks nor discovery. */
   readonly surroundings?: Surroundings;
   /** Protocols that have a default route, for listeners whose clients no stream route matches; and its upstream. */

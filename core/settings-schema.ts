@@ -254,6 +254,17 @@ export const settingsSchema: JsonSchema = object({
   discovery: section({
     file: { ...path, description: 'YAML or JSON file with the nodes of services, for `discovery_type: file`. It is watched.' },
   }, 'Where services are found.'),
+  targets: section({
+    allow: {
+      type: 'array', maxItems: 1000, items: { type: 'string', format: 'cidr' }, default: [],
+      description: 'Addresses and networks (CIDR) that are never refused.',
+    },
+    refuse: {
+      type: 'array', maxItems: 1000, items: { type: 'string', format: 'cidr' }, default: [],
+      description: 'Further addresses and networks (CIDR) that are refused, but for those in `allow`.',
+    },
+  }, 'Where connections to nodes, in health checks, to log sinks and to stores of plugins may lead. Link-local addresses, those of '
+    + 'cloud metadata, and the Admin API are refused.'),
   resources: {
     'x-expected': 'path or list of paths', anyOf: [path, { type: 'array', items: path, minItems: 1, maxItems: 1000 }],
     description: 'Resources file (YAML or JSON) that is watched, or a folder of such files, or several of both.',

@@ -75,6 +75,7 @@ export interface Settings {
     readonly min_ttl_s: number; readonly negative_ttl_s: number;
   };
   readonly discovery: { readonly file?: string };
+  readonly targets: { readonly allow: readonly string[]; readonly refuse: readonly string[] };
   /** A file or a folder, or several. */
   readonly resources?: string | readonly string[];
   readonly plugins: readonly string[];

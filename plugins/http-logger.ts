@@ -3,6 +3,7 @@ import { definePlugin } from '../core/plugin.ts';
 import { presetLogger, type PresetConf } from './logger/preset.ts';
 import { checkUri, httpProperties } from './logger/schema.ts';
 import { HttpSink } from './logger/sinks/http.ts';
+import { checkUrlTarget } from './logger/targets.ts';
 
 interface Conf extends PresetConf {
   readonly uri: string;
@@ -20,10 +21,10 @@ export default definePlugin<Conf>(presetLogger<Conf>({
     ...httpProperties,
     ssl_verify: { type: 'boolean', default: false, description: 'Whether the certificate is checked.' },
   },
-  check: ({ uri }) => checkUri(uri),
-  sink: ({ uri, auth_header: authHeader, timeout, concat_method: concat, ssl_verify: verify, batch_max_size: most }) =>
+  check: ({ uri }, targets) => [...checkUri(uri), ...checkUrlTarget(targets, 'uri', uri)],
+  sink: ({ uri, auth_header: authHeader, timeout, concat_method: concat, ssl_verify: verify, batch_max_size: most }, targets) =>
     new HttpSink({
-      uri, timeout: timeout * 1000, concat, verify, single: most === 1,
+      targets, uri, timeout: timeout * 1000, concat, verify, single: most === 1,
       ...(authHeader === undefined ? {} : { authHeader }),
     }),
 }));

@@ -2,6 +2,7 @@
 import { definePlugin } from '../core/plugin.ts';
 import type { JsonSchema } from '../core/schema.ts';
 import { missingPackages } from './logger/optional-package.ts';
+import { checkTarget } from './logger/targets.ts';
 import { KafkaSink, type KafkaOptions } from './kafka-logger/sink.ts';
 import { presetLogger, type PresetConf } from './logger/preset.ts';
 
@@ -71,17 +72,18 @@ export default definePlugin<Conf>(presetLogger<Conf>({
     cluster_name: ignored('integer', 'each place has a client of its own.'),
     api_version: ignored('integer', 'the version is agreed with the broker.'),
   },
-  check({ brokers }) {
+  check({ brokers }, targets) {
     const [first, ...others] = brokers.map(({ sasl_config: sasl }) => JSON.stringify(sasl));
     return [
       ...(others.every((each) => each === first) ? [] : ['brokers: expected the same sasl_config for all, got different ones']),
+      ...brokers.flatMap(({ host, port }, index) => checkTarget(targets, `brokers[${index}].host`, host, port)),
       ...missingPackages('kafka-logger', '@platformatic/kafka'),
     ];
   },
-  sink: (conf) => new KafkaSink(optionsOf(conf)),
+  sink: (conf, targets) => new KafkaSink({ ...optionsOf(conf), targets }),
 }));
 
-function optionsOf(conf: Conf): KafkaOptions {
+function optionsOf(conf: Conf): Omit<KafkaOptions, 'targets'> {
   const sasl = conf.brokers[0]!.sasl_config;
   return {
     brokers: conf.brokers, topic: conf.kafka_topic, acks: conf.required_acks, timeout: conf.timeout * 1000,

@@ -55,7 +55,7 @@ export default definePlugin<Conf>({
 });
 
 function checkConf(conf: Conf, context: CheckContext): string[] {
-  return [...checkKey(conf), ...checkPolicy(conf), ...checkGroup(conf, context)];
+  return [...checkKey(conf), ...checkPolicy(conf), ...checkStore(conf, context), ...checkGroup(conf, context)];
 }
 
 function checkKey(conf: Conf): string[] {
@@ -95,6 +95,15 @@ function checkPolicy(conf: Conf): string[] {
     wrong.push('redis_password: expected beside redis_username, got nothing');
   }
   return wrong;
+}
+
+function checkStore({ policy, redis_host: host, redis_port: port = 6379, redis_cluster_nodes: nodes = [] }: Conf, { targets }: CheckContext): string[] {
+  const places = policy === 'redis' && host !== undefined ? [['redis_host', host, port] as const]
+    : nodes.map((node, index) => [`redis_cluster_nodes[${index}]`, node.slice(0, node.lastIndexOf(':')), Number(node.slice(node.lastIndexOf(':') + 1))] as const);
+  return places.flatMap(([at, place, number]) => {
+    const refusal = targets.refusal(place, number);
+    return refusal === null ? [] : [`${at}: ${refusal}`];
+  });
 }
 
 function checkGroup(conf: Conf, context: CheckContext): string[] {

@@ -1,5 +1,5 @@
 // Writes one JSON record per request or connection to a file, a TCP or UDP port, a web server or syslog.
-import { definePlugin } from '../core/plugin.ts';
+import { definePlugin, type Targets } from '../core/plugin.ts';
 import type { JsonSchema } from '../core/schema.ts';
 import { logPlace, type BatchConf, type NamedSink } from './logger/place.ts';
 import {
@@ -9,6 +9,7 @@ import { FileSink } from './logger/sinks/file.ts';
 import { HttpSink } from './logger/sinks/http.ts';
 import { TcpSink } from './logger/sinks/tcp.ts';
 import { UdpSink } from './logger/sinks/udp.ts';
+import { checkTarget, checkUrlTarget } from './logger/targets.ts';
 import { syslogFrame } from './logger/syslog-frame.ts';
 
 interface Address {
@@ -100,47 +101,51 @@ export default definePlugin<Conf>({
     },
   },
   metadataSchema: loggerMetadataSchema,
-  check(conf) {
+  check(conf, { targets }) {
     const names = Object.keys(sinkProperties);
     const none = !names.some((name) => Object.hasOwn(conf, name));
     const wrongTls = conf.syslog?.tls === true && conf.syslog.sock_type === 'udp';
     return [
       ...(none ? [`expected one of ${names.join(', ')}, got none`] : []),
       ...(wrongTls ? ['syslog.tls: expected only with sock_type tcp, got sock_type udp'] : []),
-      ...(conf.http === undefined ? [] : checkUri(conf.http.uri, 'http.uri')),
+      ...(conf.http === undefined ? [] : [...checkUri(conf.http.uri, 'http.uri'), ...checkUrlTarget(targets, 'http.uri', conf.http.uri)]),
+      ...(['tcp', 'udp', 'syslog'] as const).flatMap((name) => {
+        const sink = conf[name];
+        return sink === undefined ? [] : checkTarget(targets, `${name}.host`, sink.host, sink.port);
+      }),
       ...checkLogging(conf),
     ];
   },
   setup(conf, context) {
     return logPlace({
       context, per: conf.per, format: conf.log_format, filter: conf.filter, sample: conf.sample, batch: conf,
-      sinks: sinksOf(conf),
+      sinks: sinksOf(conf, context.targets),
     });
   },
 });
 
-function sinksOf(conf: Conf): NamedSink[] {
+function sinksOf(conf: Conf, targets: Targets): NamedSink[] {
   const sinks: NamedSink[] = [];
   if (conf.file !== undefined) sinks.push({ name: 'file', sink: new FileSink(conf.file.path) });
-  if (conf.tcp !== undefined) sinks.push({ name: 'tcp', sink: tcpSink(conf.tcp) });
-  if (conf.udp !== undefined) sinks.push({ name: 'udp', sink: new UdpSink(conf.udp) });
+  if (conf.tcp !== undefined) sinks.push({ name: 'tcp', sink: tcpSink(conf.tcp, targets) });
+  if (conf.udp !== undefined) sinks.push({ name: 'udp', sink: new UdpSink({ ...conf.udp, targets }) });
   if (conf.http !== undefined) {
     const { uri, auth_header: authHeader, timeout, concat_method: concat, ssl_verify: verified } = conf.http;
     sinks.push({
       name: 'http',
       sink: new HttpSink({
-        uri, timeout: timeout * 1000, concat, verify: verified, single: conf.batch_max_size === 1,
+        targets, uri, timeout: timeout * 1000, concat, verify: verified, single: conf.batch_max_size === 1,
         ...(authHeader === undefined ? {} : { authHeader }),
       }),
     });
   }
   if (conf.syslog !== undefined) {
-    const sink = conf.syslog.sock_type === 'udp' ? new UdpSink(conf.syslog) : tcpSink(conf.syslog);
+    const sink = conf.syslog.sock_type === 'udp' ? new UdpSink({ ...conf.syslog, targets }) : tcpSink(conf.syslog, targets);
     sinks.push({ name: 'syslog', sink, frame: syslogFrame });
   }
   return sinks;
 }
 
-function tcpSink({ host, port, tls, ssl_verify: verified, timeout }: Stream): TcpSink {
-  return new TcpSink({ host, port, tls, verify: verified, timeout });
+function tcpSink({ host, port, tls, ssl_verify: verified, timeout }: Stream, targets: Targets): TcpSink {
+  return new TcpSink({ targets, host, port, tls, verify: verified, timeout });
 }

@@ -6,6 +6,7 @@ import type { Session } from '../core/session.ts';
 import { compileTemplate, type Variable } from '../core/variables.ts';
 import { missingPackages } from './logger/optional-package.ts';
 import { sampler } from './logger/place.ts';
+import { checkUrlTarget } from './logger/targets.ts';
 import { Tally } from './logger/tally.ts';
 import { exporterPackages, SpanExporter } from './opentelemetry/exporter.ts';
 import { SpanQueue } from './opentelemetry/span-queue.ts';
@@ -67,7 +68,7 @@ export default definePlugin<Conf>({
       },
     },
   },
-  check: ({ attributes, endpoint }) => [...checkEndpoint(endpoint), ...checkAttributes(attributes), ...missingPackages('opentelemetry', ...exporterPackages)],
+  check: ({ attributes, endpoint }, { targets }) => [...checkEndpoint(endpoint), ...checkUrlTarget(targets, 'endpoint', endpoint), ...checkAttributes(attributes), ...missingPackages('opentelemetry', ...exporterPackages)],
   setup(conf, context): Hooks {
     const place = new Place(conf, context);
     const chosen = sampler(conf.sample);
@@ -128,7 +129,7 @@ class Place {
       droppedTotal: context.counter('spans_dropped_total', 'Spans that were dropped.'),
     });
     this.#exporter = new SpanExporter({
-      url: tracesUrl(conf.endpoint), headers: conf.headers, verify: conf.ssl_verify, timeout: conf.timeout * 1000,
+      targets: context.targets, url: tracesUrl(conf.endpoint), headers: conf.headers, verify: conf.ssl_verify, timeout: conf.timeout * 1000,
       resource: { ...conf.resource, 'service.name': conf.service_name },
     });
     this.#queue = new SpanQueue({

@@ -4,6 +4,7 @@ import { logPlace, type BatchConf } from './logger/place.ts';
 import { batchProperties, checkLogging, formatSchema, loggerMetadataSchema } from './logger/schema.ts';
 import { TcpSink } from './logger/sinks/tcp.ts';
 import { UdpSink } from './logger/sinks/udp.ts';
+import { checkTarget } from './logger/targets.ts';
 import { syslogFrame } from './logger/syslog-frame.ts';
 
 interface Conf extends BatchConf {
@@ -51,8 +52,8 @@ export default definePlugin<Conf>({
     },
   },
   metadataSchema: loggerMetadataSchema,
-  check(conf) {
-    const wrong = checkLogging(conf);
+  check(conf, { targets }) {
+    const wrong = [...checkLogging(conf), ...checkTarget(targets, 'host', conf.host, conf.port)];
     if (conf.tls && conf.sock_type === 'udp') {
       wrong.push('tls: expected only with sock_type tcp, got sock_type udp');
     }
@@ -60,9 +61,10 @@ export default definePlugin<Conf>({
   },
   setup(conf, context) {
     const { host, port, timeout, tls } = conf;
+    const { targets } = context;
     const sink = conf.sock_type === 'udp'
-      ? new UdpSink({ host, port, timeout })
-      : new TcpSink({ host, port, timeout, tls, verify: true });
+      ? new UdpSink({ targets, host, port, timeout })
+      : new TcpSink({ targets, host, port, timeout, tls, verify: true });
     return logPlace({
       context, per: 'request', format: conf.log_format, filter: undefined, sample: 1, batch: conf,
       maxPendingSize: conf.drop_limit, sinks: [{ name: 'syslog', sink, frame: syslogFrame }],

@@ -2,6 +2,7 @@
 import { definePlugin } from '../core/plugin.ts';
 import { presetLogger, type PresetConf } from './logger/preset.ts';
 import { TcpSink } from './logger/sinks/tcp.ts';
+import { checkTarget } from './logger/targets.ts';
 
 interface Conf extends PresetConf {
   readonly host: string;
@@ -30,6 +31,7 @@ export default definePlugin<Conf>(presetLogger<Conf>({
       description: 'Milliseconds to connect and to write.',
     },
   },
-  sink: ({ host, port, tls, tls_options: serverName, ssl_verify: verify, timeout }) =>
-    new TcpSink({ host, port, tls, verify, timeout, ...(serverName === undefined ? {} : { serverName }) }),
+  check: ({ host, port }, targets) => checkTarget(targets, 'host', host, port),
+  sink: ({ host, port, tls, tls_options: serverName, ssl_verify: verify, timeout }, targets) =>
+    new TcpSink({ targets, host, port, tls, verify, timeout, ...(serverName === undefined ? {} : { serverName }) }),
 }));

@@ -4,7 +4,7 @@ import { connectionRequest } from '../core/connection-request.ts';
 import { checkUpstream } from '../core/config/check.ts';
 import { upstreamSchema } from '../core/config/schemas/upstream.ts';
 import { checkExpression, compileExpression } from '../core/expression.ts';
-import { definePlugin, type PluginContext, type UpstreamChoice } from '../core/plugin.ts';
+import { definePlugin, type PluginContext, type Targets, type UpstreamChoice } from '../core/plugin.ts';
 import type { Request } from '../core/request.ts';
 import type { Session } from '../core/session.ts';
 import { wheelOf } from './traffic-split/wheel.ts';
@@ -68,7 +68,7 @@ export default definePlugin<Conf>({
       },
     },
   },
-  check: ({ rules }) => rules.flatMap((rule, i) => wrongRule(rule, `rules[${i}]`)),
+  check: ({ rules }, { targets }) => rules.flatMap((rule, i) => wrongRule(rule, `rules[${i}]`, targets)),
   refers: (conf) => listIn(conf, 'rules').flatMap((rule) => listIn(rule, 'weighted_upstreams')).flatMap((each) => {
     const { upstream_id: id } = Object(each) as { upstream_id?: unknown };
     return typeof id === 'string' || typeof id === 'number' ? [{ kind: 'upstreams', id: String(id) } as const] : [];
@@ -92,13 +92,13 @@ function listIn(value: unknown, name: string): readonly unknown[] {
   return Array.isArray(list) ? list : [];
 }
 
-function wrongRule({ match = [], weighted_upstreams: list = [] }: RuleConf, path: string): string[] {
+function wrongRule({ match = [], weighted_upstreams: list = [] }: RuleConf, path: string, targets: Targets): string[] {
   const expressions = match.flatMap(({ vars = [] }, i) => (vars.length === 0 ? [] : checkExpression(vars, `${path}.match[${i}].vars`)));
   const upstreams = list.flatMap(({ upstream, upstream_id: id }, i) => {
     const at = `${path}.weighted_upstreams[${i}]`;
     if (upstream === undefined) return [];
     if (id !== undefined) return [`${at}: expected one of upstream and upstream_id, got both`];
-    return checkUpstream(upstream).map(({ message }) => `${at}.upstream: ${message}`);
+    return checkUpstream(upstream, { refusal: (host, port) => targets.refusal(host, port) }).map(({ message }) => `${at}.upstream: ${message}`);
   });
   const idle = list.length > 0 && list.every(({ weight }) => weight === 0);
   return [...expressions, ...upstreams, ...(idle ? [`${path}.weighted_upstreams: expected a weight above 0, got none`] : [])];

@@ -2,6 +2,7 @@
 import { definePlugin } from '../core/plugin.ts';
 import { presetLogger, type PresetConf } from './logger/preset.ts';
 import { UdpSink } from './logger/sinks/udp.ts';
+import { checkTarget } from './logger/targets.ts';
 
 interface Conf extends PresetConf {
   readonly host: string;
@@ -20,5 +21,6 @@ export default definePlugin<Conf>(presetLogger<Conf>({
       type: 'number', exclusiveMinimum: 0, maximum: 3600, default: 3, description: 'Seconds to send one.',
     },
   },
-  sink: ({ host, port, timeout }) => new UdpSink({ host, port, timeout: timeout * 1000 }),
+  check: ({ host, port }, targets) => checkTarget(targets, 'host', host, port),
+  sink: ({ host, port, timeout }, targets) => new UdpSink({ targets, host, port, timeout: timeout * 1000 }),
 }));

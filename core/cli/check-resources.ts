@@ -6,6 +6,7 @@ import { joinLists, onlyListed } from '../config/plugin-list.ts';
 import { kindNames } from '../config/resource.ts';
 import { filesIn, inOrder, isFolder } from '../config/resource-paths.ts';
 import { emptyConfig, type Config } from '../config/source.ts';
+import type { Targets } from '../plugin.ts';
 import { referencesOf } from '../references.ts';
 import type { Registry } from '../registry.ts';
 import { whyUnread } from '../settings.ts';
@@ -20,7 +21,7 @@ export function resourceFiles(resources: string | readonly string[] | undefined)
   return inOrder([resources ?? []].flat().flatMap((path) => (isFolder(path) ? filesIn(path) : [path])));
 }
 
-export function checkResources(files: readonly string[], registry: Registry, found: Findings): void {
+export function checkResources(files: readonly string[], registry: Registry, found: Findings, targets?: Targets): void {
   const texts = new Map<string, string>();
   for (const file of files) {
     try {
@@ -30,21 +31,21 @@ export function checkResources(files: readonly string[], registry: Registry, fou
     }
   }
   // Twice: what one file names may stand in another one, before or behind it.
-  const first = [...texts].map(([file, text]) => [file, read(file, text, registry, [])] as const);
+  const first = [...texts].map(([file, text]) => [file, read(file, text, registry, [], targets)] as const);
   const all = first.map(([, reading]) => reading);
   for (const [file, text] of texts) {
-    const { problems, warnings } = all.length === 1 ? all[0]! : read(file, text, registry, all);
+    const { problems, warnings } = all.length === 1 ? all[0]! : read(file, text, registry, all, targets);
     found.errors.push(...problems.map(({ located }) => located));
     found.warnings.push(...warnings.map(({ located }) => located));
   }
   found.errors.push(...duplicates(first), ...unlisted(first));
 }
 
-function read(file: string, text: string, registry: Registry, others: readonly FileReading[]): FileReading {
+function read(file: string, text: string, registry: Registry, others: readonly FileReading[], targets?: Targets): FileReading {
   return readResources(text, emptyConfig(), {
     name: file, format: extname(file).toLowerCase() === '.json' ? 'json' : 'yaml', environment: process.env,
     references: {
-      ...referencesOf(registry),
+      ...referencesOf(registry, targets === undefined ? {} : { targets }),
       resource: (kind, id) => others.find(({ config }) => config.resources[kind].has(id))?.config.resources[kind].get(id)?.value,
     },
   });

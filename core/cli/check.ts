@@ -10,6 +10,7 @@ import { unknownProtocols } from '../listener-protocols.ts';
 import { nearest } from '../problem.ts';
 import { Registry } from '../registry.ts';
 import { loadSettings, settingsSchema, type Settings } from '../settings.ts';
+import { TargetRules } from '../targets.ts';
 import { wrongAdminFiles } from '../tls/admin-certificate.ts';
 import { wrongFiles } from '../tls/certificate-files.ts';
 import { byPlace } from './by-place.ts';
@@ -44,7 +45,7 @@ async function checkSettings(file: string | null, found: Findings): Promise<void
     ...[wrongAdminFiles(settings.admin.tls)].filter((text) => text !== null),
   ];
   found.errors.push(...wrong.map((text) => `${file ?? 'defaults'}: ${text}`));
-  checkResources(resourceFiles(settings.resources), registry, found);
+  checkResources(resourceFiles(settings.resources), registry, found, new TargetRules({ ...settings.targets, admin: settings.admin }));
 }
 
 async function checkAlone(file: string, found: Findings): Promise<void> {

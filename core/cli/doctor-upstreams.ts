@@ -4,7 +4,9 @@ import { connect, isIP, type NetConnectOpts, type Socket } from 'node:net';
 import { connect as connectTls, type ConnectionOptions } from 'node:tls';
 import { readDocument } from '../config/document.ts';
 import type { UpstreamValue } from '../config/schemas/upstream.ts';
+import { ProxyError } from '../errors.ts';
 import type { Settings } from '../settings.ts';
+import { TargetRules } from '../targets.ts';
 import { addressOf } from '../upstream/node.ts';
 import { parseNodes } from '../upstream/nodes.ts';
 import { unixPath } from '../upstream/unix-path.ts';
@@ -28,11 +30,12 @@ const clockGrain = 5000;
 
 /** The default upstream, those of the resources files, and what a Millrace that runs with these settings says of its own. */
 export async function upstreamFindings(settings: Settings, config: string | undefined): Promise<Finding[]> {
+  const rules = new TargetRules({ ...settings.targets, admin: settings.admin });
   const targets = new Map<string, Target>();
   const add = (target: Target): void => void targets.set(`${target.address} ${target.redis} ${target.tls !== null}`, target);
   const address = process.env['MILLRACE_UPSTREAM'];
-  if (address !== undefined && address !== '') for (const each of targetsOf({ nodes: { [address]: 1 } }, true)) add(each);
-  for (const file of resourceFiles(settings.resources)) for (const each of targetsIn(file, settings)) add(each);
+  if (address !== undefined && address !== '') for (const each of targetsOf({ nodes: { [address]: 1 } }, true, rules)) add(each);
+  for (const file of resourceFiles(settings.resources)) for (const each of targetsIn(file, settings, rules)) add(each);
   const [asked, running] = await Promise.all([Promise.all([...targets.values()].map(look)), ofRunning(config)]);
   const known = new Set([...targets.values()].map((target) => target.address));
   return [...asked, ...running.filter(({ node }) => !known.has(node)).map(({ finding }) => finding)];
@@ -54,7 +57,7 @@ async function ofRunning(config: string | undefined): Promise<{ readonly node: s
   }
 }
 
-function targetsIn(file: string, { listeners }: Settings): Target[] {
+function targetsIn(file: string, { listeners }: Settings, rules: TargetRules): Target[] {
   try {
     const { value } = readDocument(readFileSync(file, 'utf8'), file.endsWith('.json') ? 'json' : 'yaml', process.env);
     const { upstreams = [], stream_routes: routes = [], services = [] } = value as Resources;
@@ -68,10 +71,10 @@ function targetsIn(file: string, { listeners }: Settings): Target[] {
       if (upstream === undefined) return [];
       used.add(upstream);
       // Nothing can be asked by UDP that every server would answer.
-      return udp.has(route['server_port'] as number) ? [] : targetsOf(upstream as UpstreamValue, route['protocol']?.['name'] === 'redis');
+      return udp.has(route['server_port'] as number) ? [] : targetsOf(upstream as UpstreamValue, route['protocol']?.['name'] === 'redis', rules);
     });
     const others = [...upstreams, ...services.map((each) => each['upstream'] as Value | undefined)]
-      .filter((each) => each !== undefined && !used.has(each)).flatMap((each) => targetsOf(each as UpstreamValue, true));
+      .filter((each) => each !== undefined && !used.has(each)).flatMap((each) => targetsOf(each as UpstreamValue, true, rules));
     return [...targets, ...others];
   } catch {
     // `millrace check` says what is wrong with it.
@@ -79,14 +82,14 @@ function targetsIn(file: string, { listeners }: Settings): Target[] {
   }
 }
 
-function targetsOf({ nodes, scheme, tls = {} }: UpstreamValue, redis: boolean): Target[] {
+function targetsOf({ nodes, scheme, tls = {} }: UpstreamValue, redis: boolean, rules: TargetRules): Target[] {
   if (nodes === undefined) return [];
   return parseNodes(nodes, { defaultPort: 6379 }).map(({ host, port }) => {
     const path = unixPath(host);
     const name = tls.server_name ?? (isIP(host) === 0 && path === null ? host : undefined);
     return {
       address: addressOf(host, port), redis,
-      dial: path === null ? { host, port } : { path },
+      dial: path === null ? rules.dial(host, port) : { path },
       tls: scheme !== 'tls' ? null : {
         rejectUnauthorized: tls.verify !== false, ...(name === undefined ? {} : { servername: name }),
         ...(tls.ca === undefined ? {} : { ca: tls.ca }),
@@ -113,7 +116,7 @@ async function look(target: Target): Promise<Finding> {
       : ok(`${address} speaks Redis${over} (${took} ms)`);
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
-    return bad(`${address} cannot be reached: ${tls === null ? code ?? message : message || code}`);
+    return bad(`${address} cannot be reached: ${tls === null && !(error instanceof ProxyError) ? code ?? message : message || code}`);
   }
 }
 

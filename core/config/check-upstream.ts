@@ -5,18 +5,21 @@ import { wrongUpstreamTls } from './check-ssl.ts';
 import { nest, problem, type At, type Problem } from '../schema.ts';
 import type { Value } from './resource.ts';
 
-/** Names that the registry knows; absent: any is taken. */
+/** Names that the registry knows, and where connections may lead; absent: any is taken. */
 export interface UpstreamNames {
   /** Of `checks.active.type`. */
   readonly checks?: readonly string[];
   /** Of `discovery_type`. */
   readonly discoveries?: readonly string[];
+  /** Why no connection may go there, beginning with `expected`; null: one may. */
+  readonly refusal?: (host: string, port: number) => string | null;
 }
 
 export function wrongUpstream(at: At, upstream: Value, names: UpstreamNames = {}): Problem[] {
   return nest(at, [
     ...wrongSource(upstream, names.discoveries),
     ...wrongNodes(upstream['nodes']),
+    ...(names.refusal === undefined ? [] : wrongTargets(upstream, names.refusal)),
     ...wrongKey(upstream),
     ...nest(['tls'], wrongUpstreamTls(objectOf(upstream['tls']))),
     ...wrongChecks(objectOf(objectOf(upstream['checks'])['active']), names.checks),
@@ -78,6 +81,30 @@ function wrongNodes(nodes: unknown): Problem[] {
     const host = objectOf(node)['host'];
     return wrongHost(['nodes', index, 'host'], typeof host === 'string' ? host : '');
   });
+}
+
+/** The usual port of protocols that name none. */
+const usualPort = 6379;
+
+function wrongTargets(upstream: Value, refusal: NonNullable<UpstreamNames['refusal']>): Problem[] {
+  const { nodes } = upstream;
+  const checked = objectOf(objectOf(upstream['checks'])['active'])['port'];
+  const wrong = (at: At, host: string, port: unknown): Problem[] => [
+    ...refused(at, refusal(host, Number(port ?? usualPort))),
+    ...(checked === undefined || checked === port ? [] : refused(['checks', 'active', 'port'], refusal(host, Number(checked)))),
+  ].slice(0, 1);
+  if (Array.isArray(nodes)) {
+    return nodes.map(objectOf).flatMap(({ host, port }, index) => wrong(['nodes', index, 'host'], typeof host === 'string' ? host : '', port));
+  }
+  return Object.keys(objectOf(nodes)).flatMap((name) => {
+    const [host, digits] = splitAddress(name);
+    return wrong(['nodes', name], host, digits);
+  });
+}
+
+function refused(at: At, text: string | null): Problem[] {
+  const [, expected = '', got = ''] = /^expected (.+), got (.+?)$/s.exec(text ?? '') ?? [];
+  return text === null ? [] : [problem(at, expected, got, text)];
 }
 
 function wrongNodeName(name: string): Problem[] {

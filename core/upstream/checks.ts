@@ -5,7 +5,7 @@ import { Check, type ProbeResult } from './check.ts';
 import type { CheckConf } from './check-conf.ts';
 import { CheckExchange } from './check-exchange.ts';
 import { httpProbe } from './http-probe.ts';
-import type { Dial, Node } from './node.ts';
+import type { Node } from './node.ts';
 import { ProbeFailure, type Probe, type ProbeTarget } from './probe.ts';
 import { unrefTimer, type Schedule } from './schedule.ts';
 import { tcpProbe } from './tcp-probe.ts';
@@ -102,7 +102,7 @@ export class Checks {
 function targetOf(node: Node, conf: CheckConf, { tls, auth }: CheckedBy): ProbeTarget {
   const { port } = conf;
   const moved = port !== undefined && 'host' in node.dial;
-  const dial = (moved ? { ...node.dial, port } : node.dial) as Dial;
+  const dial = moved ? node.dialTo(port) : node.dial;
   return {
     dial, conf: conf.written,
     address: moved ? node.address.replace(/:\d+$/, `:${port}`) : node.address,

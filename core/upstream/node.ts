@@ -2,6 +2,7 @@
 // so that links, counts and health do. What the configuration says about it (weight, priority) is a
 // Candidate's.
 import { isIP, type IpcNetConnectOpts, type LookupFunction, type TcpNetConnectOpts } from 'node:net';
+import { TargetRules } from '../targets.ts';
 import { Health, type HealthOptions } from './health.ts';
 import type { Latency } from './latency.ts';
 import type { Resolver } from './resolve.ts';
@@ -28,9 +29,13 @@ export interface NodeOptions extends Omit<HealthOptions, 'onChange' | 'onFailed'
   readonly probe?: (node: Node, signal: AbortSignal) => Promise<void>;
   /** Where host names are looked up; without it each connect asks the system. */
   readonly resolver?: Resolver;
+  /** Where connections may lead; default: not to link-local addresses and cloud metadata. */
+  readonly targets?: TargetRules;
   /** For log (NODE_DOWN, NODE_UP) and metric. */
   readonly onChange?: (node: Node, up: boolean, reason: string) => void;
 }
+
+const usualTargets = new TargetRules();
 
 export class Node {
   /** `host:port`, an IPv6 host in brackets; `unix:/path` of a Unix socket. */
@@ -41,6 +46,8 @@ export class Node {
   /** See `NodeTable.acquire`. */
   readonly way: string;
   readonly dial: Dial;
+  /** The same at another port; a Unix socket has none. */
+  readonly dialTo: (port: number) => Dial;
   /** The name to ask for in a TLS handshake. An address is none (RFC 6066): the certificate is checked against it all the same. */
   readonly serverName: { readonly servername?: string };
   readonly health: Health;
@@ -56,15 +63,15 @@ export class Node {
 
   constructor(host: string, port: number, options: NodeOptions = {}, way = '') {
     this.way = way;
-    const { probe = tcpProbe, resolver, onChange, ...health } = options;
+    const { probe = tcpProbe, resolver, targets = usualTargets, onChange, ...health } = options;
     this.address = addressOf(host, port);
     this.host = host;
     this.port = port;
     const path = unixPath(host);
     const named = resolver !== undefined && isIP(host) === 0 && path === null;
     this.serverName = isIP(host) === 0 && path === null ? { servername: host } : {};
-    if (path !== null) this.dial = { path };
-    else this.dial = named ? { host, port, lookup: resolver.lookup } : { host, port };
+    this.dialTo = (to) => (path === null ? targets.dial(host, to, named ? resolver.lookup : undefined) : { path });
+    this.dial = this.dialTo(port);
     this.health = new Health((signal) => probe(this, signal), {
       ...health,
       onChange: (up, reason) => {

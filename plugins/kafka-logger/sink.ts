@@ -1,8 +1,11 @@
 // One message per record, to one topic. The client is loaded when the first record is sent.
-import type { Producer } from '@platformatic/kafka';
+import type { Broker, Connection, Producer } from '@platformatic/kafka';
+import { ProxyError } from '../../core/errors.ts';
+import type { Targets } from '../../core/plugin.ts';
 import type { Sink } from '../logger/sink.ts';
 
 export interface KafkaOptions {
+  readonly targets: Targets;
   readonly brokers: readonly { readonly host: string; readonly port: number }[];
   readonly topic: string;
   readonly key?: string;
@@ -44,7 +47,7 @@ export class KafkaSink implements Sink {
   async #open(): Promise<Client> {
     const { Producer: Made } = await import('@platformatic/kafka');
     const { brokers, timeout, metadataAge, sasl, tls, verify } = this.#options;
-    return new Made<Buffer, Buffer, Buffer, Buffer>({
+    const client = new Made<Buffer, Buffer, Buffer, Buffer>({
       clientId: 'millrace',
       bootstrapBrokers: brokers.map(({ host, port }) => ({ host, port })),
       connectTimeout: timeout, requestTimeout: timeout, timeout, metadataMaxAge: metadataAge,
@@ -53,6 +56,23 @@ export class KafkaSink implements Sink {
       autocreateTopics: true,
       ...(sasl === undefined ? {} : { sasl }),
       ...(tls ? { tls: { rejectUnauthorized: verify }, tlsServerName: true } : {}),
+    });
+    client.connections.on('connecting', ({ broker, connection }) => this.#watch(broker, connection));
+    return client;
+  }
+
+  /** The client takes no look-up function, and brokers name others. */
+  #watch({ host, port }: Broker, connection: Connection): void {
+    const { targets } = this.#options;
+    // The socket is made in this turn, and connected in the next one or when its name was looked up.
+    process.nextTick(() => {
+      const { socket } = connection;
+      const judge = (address: string): void => {
+        const refusal = targets.refusal(address, port);
+        if (refusal !== null) socket.destroy(new ProxyError('TARGET_REFUSED', `${host}: ${refusal}`));
+      };
+      judge(host);
+      socket.on('lookup', (_cause, address) => judge(address));
     });
   }
 

@@ -1,6 +1,6 @@
 // What the loggers have in common that are configured as APISIX's plugins of these names are: one sink, its fields at
 // the top, the shared ones beside it.
-import type { Plugin } from '../../core/plugin.ts';
+import type { Plugin, Targets } from '../../core/plugin.ts';
 import type { JsonSchema } from '../../core/schema.ts';
 import { logPlace, type BatchConf, type NamedSink } from './place.ts';
 import { batchProperties, checkLogging, formatSchema, loggerMetadataSchema, pendingProperty } from './schema.ts';
@@ -17,8 +17,8 @@ export interface Preset<Conf extends PresetConf> {
   readonly priority: number;
   readonly required: readonly string[];
   readonly properties: Readonly<Record<string, JsonSchema>>;
-  check?(conf: Conf): readonly string[];
-  sink(conf: Conf): NamedSink['sink'];
+  check?(conf: Conf, targets: Targets): readonly string[];
+  sink(conf: Conf, targets: Targets): NamedSink['sink'];
 }
 
 const neverBodies: Readonly<Record<string, JsonSchema>> = {
@@ -48,16 +48,16 @@ export function presetLogger<Conf extends PresetConf>(preset: Preset<Conf>): Plu
       properties: { ...preset.properties, ...sharedProperties },
     },
     metadataSchema: loggerMetadataSchema,
-    check: (conf) => [
+    check: (conf, { targets }) => [
       ...checkLogging({ log_format: conf.log_format }),
       ...checkLogging({ log_format: conf.log_format_extra }).map((text) => text.replace(/^log_format/, 'log_format_extra')),
       ...(conf.match ?? []).flatMap((rules, i) => checkLogging({ filter: rules }).map((text) => `match[${i}]: ${text}`)),
-      ...(preset.check?.(conf) ?? []),
+      ...(preset.check?.(conf, targets) ?? []),
     ],
     setup(conf, context) {
       return logPlace({
         context, per: 'request', format: conf.log_format, extra: conf.log_format_extra, filter: anyOf(conf.match ?? []),
-        sample: 1, batch: conf, sinks: [{ name: name.replace(/-logger$/, ''), sink: preset.sink(conf) }],
+        sample: 1, batch: conf, sinks: [{ name: name.replace(/-logger$/, ''), sink: preset.sink(conf, context.targets) }],
       });
     },
   };

@@ -6,9 +6,12 @@ import { threadId } from 'node:worker_threads';
 import type { Attributes, Tracer } from '@opentelemetry/api';
 import type { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-http';
 import type { ReadableSpan, TracerProviderOptions } from '@opentelemetry/sdk-trace';
+import type { Targets } from '../../core/plugin.ts';
+import { urlTarget } from '../logger/targets.ts';
 import type { SpanFacts } from './span-facts.ts';
 
 export interface ExporterOptions {
+  readonly targets: Targets;
   readonly url: string;
   readonly headers: Readonly<Record<string, string>>;
   /** Whether the collector's certificate is checked. */
@@ -40,7 +43,9 @@ export class SpanExporter {
 
   constructor(options: ExporterOptions) {
     this.#options = options;
-    const pool = { keepAlive: true, maxSockets: 1 };
+    const { host, lookup } = urlTarget(options.targets, options.url);
+    // An agent's options win over those of a request.
+    const pool = { keepAlive: true, maxSockets: 1, host, lookup };
     this.#agent = options.url.startsWith('https:')
       ? new HttpsAgent({ ...pool, rejectUnauthorized: options.verify }) : new HttpAgent(pool);
   }

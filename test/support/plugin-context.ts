@@ -1,10 +1,11 @@
 // What a plugin is set up with, for tests of hooks without a proxy around them.
 import { silentLogger, type Logger } from '../../core/log.ts';
-import type { Client, Hooks, Plugin, PluginContext } from '../../core/plugin.ts';
+import type { Client, Hooks, Plugin, PluginContext, Targets } from '../../core/plugin.ts';
 import type { Request } from '../../core/request.ts';
 import { compileSchema } from '../../core/schema.ts';
 import { compileVariable } from '../../core/variables.ts';
 import { SharedOccupancy } from '../../core/occupancy.ts';
+import { TargetRules } from '../../core/targets.ts';
 import { SharedWindows } from '../../core/windows.ts';
 
 export interface TestContext extends PluginContext {
@@ -21,6 +22,7 @@ export interface TestContextOptions {
   readonly metadata?: Readonly<Record<string, unknown>>;
   readonly routeId?: string;
   readonly log?: Logger;
+  readonly targets?: Targets;
   readonly client?: (protocol: string, upstream: unknown) => Client;
 }
 
@@ -41,6 +43,7 @@ export function testContext(options: TestContextOptions = {}): TestContext {
     },
     gauge: (name) => ({ set: (value) => { counted[name] = value; } }),
     windows: options.windows ?? new SharedWindows(SharedWindows.allocate(), { origin: 0 }),
+    targets: options.targets ?? new TargetRules(),
     occupancy: new SharedOccupancy(SharedOccupancy.allocate(1, 64), 0),
     upstream: (name) => ({ name }),
     provide: (name, read) => { provided[name] = read; },
@@ -54,7 +57,7 @@ export function testContext(options: TestContextOptions = {}): TestContext {
 export function problemsOf(plugin: Plugin, conf: unknown, others: readonly { place: string; conf: unknown }[] = []): string[] {
   const filled = structuredClone(conf);
   const wrong = compileSchema(plugin.schema, { defaults: true })(filled).map((each) => each.message);
-  return wrong.length > 0 ? wrong : [...(plugin.check?.(filled, { others }) ?? [])];
+  return wrong.length > 0 ? wrong : [...(plugin.check?.(filled, { others, targets: new TargetRules() }) ?? [])];
 }
 
 /** Sets a place up as the proxy would: checked, with defaults. */

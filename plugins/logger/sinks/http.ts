@@ -1,9 +1,12 @@
 // A POST per group, over connections that are kept open.
 import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
+import type { Targets } from '../../../core/plugin.ts';
 import type { Sink } from '../sink.ts';
+import { urlTarget } from '../targets.ts';
 
 export interface HttpOptions {
+  readonly targets: Targets;
   readonly uri: string;
   readonly authHeader?: string;
   /** Milliseconds for the whole exchange. */
@@ -38,11 +41,12 @@ export class HttpSink implements Sink {
   }
 
   #post(body: string, type: string): Promise<number> {
-    const { uri, authHeader, timeout } = this.#options;
+    const { uri, authHeader, timeout, targets } = this.#options;
+    const { host, lookup } = urlTarget(targets, uri);
     const request = uri.startsWith('https:') ? httpsRequest : httpRequest;
     return new Promise((resolve, reject) => {
       const sent = request(uri, {
-        method: 'POST', agent: this.#agent, signal: AbortSignal.timeout(timeout),
+        hostname: host, lookup, method: 'POST', agent: this.#agent, signal: AbortSignal.timeout(timeout),
         headers: {
           'content-type': type, 'content-length': Buffer.byteLength(body), 'user-agent': 'millrace',
           ...(authHeader === undefined ? {} : { authorization: authHeader }),

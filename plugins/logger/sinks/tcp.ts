@@ -1,9 +1,11 @@
 // One record a line over one connection that is kept open, plain or TLS.
 import { connect, isIP, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
+import type { Targets } from '../../../core/plugin.ts';
 import type { Sink } from '../sink.ts';
 
 export interface TcpOptions {
+  readonly targets: Targets;
   readonly host: string;
   readonly port: number;
   readonly tls: boolean;
@@ -43,12 +45,13 @@ export class TcpSink implements Sink {
   }
 
   async #connect(): Promise<Socket> {
-    const { host, port, tls, verify, serverName, timeout } = this.#options;
+    const { host, tls, verify, serverName, timeout } = this.#options;
+    const target = this.#options.targets.dial(host, this.#options.port);
     // A name of the certificate can only be asked for when it is a name.
     const servername = isIP(serverName ?? host) === 0 ? { servername: serverName ?? host } : {};
     const socket = tls
-      ? connectTls({ host, port, rejectUnauthorized: verify, ...servername })
-      : connect({ host, port });
+      ? connectTls({ ...target, rejectUnauthorized: verify, ...servername })
+      : connect(target);
     // A sink has nothing to say, but what it says must not fill memory; its end is noticed before a write.
     socket.on('error', () => {});
     socket.on('end', () => this.#drop(socket)).on('close', () => this.#drop(socket));

@@ -1,13 +1,14 @@
 // One record a datagram.
 import { createSocket, type Socket } from 'node:dgram';
 import { isIPv6 } from 'node:net';
-import { lookup } from 'node:dns/promises';
+import type { Targets } from '../../../core/plugin.ts';
 import type { Sink } from '../sink.ts';
 
 /** The most that a UDP datagram can carry over IPv4. */
 const longestDatagram = 65_507;
 
 export interface UdpOptions {
+  readonly targets: Targets;
   readonly host: string;
   readonly port: number;
   /** Milliseconds for finding the address. */
@@ -45,8 +46,11 @@ export class UdpSink implements Sink {
   }
 
   async #open(): Promise<Socket> {
-    const { host, port } = this.#options;
-    const { address } = await lookup(host);
+    const { port } = this.#options;
+    const { host, lookup } = this.#options.targets.dial(this.#options.host, port);
+    const address = await new Promise<string>((resolve, reject) => {
+      lookup(host, {}, (cause, found) => (cause === null ? resolve(found as string) : reject(cause)));
+    });
     const socket = createSocket(isIPv6(address) ? 'udp6' : 'udp4');
     // "Nobody listens" arrives as an error of the socket after a send; the next send reports it, too.
     socket.on('error', () => {});

@@ -76,7 +76,7 @@ test('something attached that fails to close does not keep the rest open', () =>
 test('an IPv6 address stands in brackets', () => {
   const node = new Node('::1', 6379);
   expect(node.address).toBe('[::1]:6379');
-  expect(node.dial).toEqual({ host: '::1', port: 6379 });
+  expect(node.dial).toMatchObject({ host: '::1', port: 6379 });
 });
 
 test('changes of a node are told with the node, the direction and the reason', async () => {
