@@ -6,6 +6,7 @@ import type { Engine } from './engine.ts';
 import { runConnectHooks } from './connect-hooks.ts';
 import { ProxyError, type ErrorCode } from './errors.ts';
 import { adoptAccepted, readData } from './inlet.ts';
+import { holderOf } from './network.ts';
 import type { Protocol } from './protocol.ts';
 import { leftEarly, readProxyHeader, type ProxyAddresses } from './proxy-header.ts';
 import type { Route } from './route.ts';
@@ -40,7 +41,7 @@ const mostUnroutedLines = 10;
 /** TLS handshakes under way per listener of a worker. */
 const mostHandshakes = 1000;
 
-/** Connections per client address. */
+/** Connections per client address; who has one IPv6 address has as many as he likes, so a /64 is one. */
 export class ClientCounter {
   readonly #most: number;
   readonly #counts = new Map<string, number>();
@@ -50,16 +51,18 @@ export class ClientCounter {
   }
 
   take(address: string): boolean {
-    const count = this.#counts.get(address) ?? 0;
+    const holder = holderOf(address);
+    const count = this.#counts.get(holder) ?? 0;
     if (count >= this.#most) return false;
-    this.#counts.set(address, count + 1);
+    this.#counts.set(holder, count + 1);
     return true;
   }
 
   giveBack(address: string): void {
-    const count = this.#counts.get(address) ?? 0;
-    if (count <= 1) this.#counts.delete(address);
-    else this.#counts.set(address, count - 1);
+    const holder = holderOf(address);
+    const count = this.#counts.get(holder) ?? 0;
+    if (count <= 1) this.#counts.delete(holder);
+    else this.#counts.set(holder, count - 1);
   }
 }
 

@@ -99,9 +99,9 @@ const limits = section({
   own_links_per_node: whole(256, 1, 'Upstream connections per node that belong to one client each.'),
   own_link_wait_s: seconds(1, 'Seconds to wait for such a connection.'),
   clients_per_listener: whole(10000, 1, 'Connections per listener.'),
-  clients_per_address: whole(1000, 1, 'Connections per client address.'),
+  clients_per_address: whole(1000, 1, 'Connections per client address, or IPv6 /64.'),
   auth_failures_per_minute: whole(
-    10, 1, 'Failed log-ins per client address and minute; from then on each closes its connection.',
+    10, 1, 'Failed log-ins per client address, or IPv6 /64, and minute; from then on each closes its connection.',
   ),
   request_timeout_s: seconds(
     60, 'Seconds from a request to its reply; blocking commands have their own time in addition.',

@@ -1,6 +1,8 @@
 // L5, section by section of the settings: each limit holds on the wire, is told, closes or waits as it says, and counts.
-import { connect } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { expect, test } from 'vitest';
+import { writeProxyHeader } from '../../../core/proxy-header.ts';
+import { freePort } from '../../support/ports.ts';
 import { startProxy, type Proxy } from '../../support/proxy.ts';
 import { startRecordingUpstream } from '../../support/recording-upstream.ts';
 import { startRedis } from '../../support/redis-server.ts';
@@ -93,6 +95,31 @@ test('clients_per_address: an address has its share, another one its own', async
     return text;
   }).toBe('+PONG\r\n');
   for (const { socket } of [two, other]) socket.destroy();
+});
+
+test('clients_per_address: the addresses of an IPv6 /64 have one share, those of another one theirs, and an IPv4 address is one', async () => {
+  await using redis = await startRedis();
+  const port = await freePort();
+  await using proxy = await startProxy({
+    upstream: redis.port, limits: { clients_per_address: 2 },
+    settings: { listeners: [{ port, protocol: 'redis', proxy_protocol: { trusted: ['127.0.0.1'] } }] },
+  });
+  const open: Socket[] = [];
+  const from = async (remoteAddress: string): Promise<string> => {
+    const socket = connect(port, '127.0.0.1');
+    open.push(socket);
+    const localAddress = remoteAddress.includes(':') ? '2001:db8::1' : '192.0.2.1';
+    socket.write(writeProxyHeader(2, { remoteAddress, remotePort: 4711, localAddress, localPort: 6379 }));
+    socket.write('PING\r\n');
+    return (await new RespClient(socket).readRaw({ until: '\r\n' })).toString();
+  };
+  const [yes, no] = ['+PONG\r\n', '-ERR max number of clients reached\r\n'];
+  expect([await from('2001:db8:1:2::1'), await from('2001:db8:1:2:ffff::9'), await from('2001:db8:1:2:3::4')]).toEqual([yes, yes, no]);
+  expect([await from('2001:db8:1:3::1'), await from('203.0.113.1'), await from('203.0.113.1'), await from('203.0.113.1')]).toEqual([yes, yes, yes, no]);
+  // A place in the share is given back by whoever had it.
+  open[0]!.destroy();
+  await expect.poll(() => from('2001:db8:1:2:3::4')).toBe(yes);
+  for (const socket of open) socket.destroy();
 });
 
 test('link_spent_slots: a link that owes more answers than that is given up with the first timeout', async () => {
