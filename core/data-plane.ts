@@ -110,6 +110,7 @@ export class DataPlane {
       targets,
       surroundings: this.#surroundings,
       warns: worker === 0,
+      own: settings,
       defaults: { protocols: [...protocols], upstream: options.upstream as UpstreamConf },
     });
   }

@@ -76,6 +76,7 @@ const failures = {
   NODE_DOWN: { source: 'upstream', text: 'an upstream node was left out' },
   ALL_NODES_DOWN: { source: 'upstream', text: 'all nodes of an upstream are unwell; they are used all the same' },
   CONFIG_IDLE: { source: 'config', text: 'a part of a route does nothing' },
+  CONFIG_LOOP: { source: 'config', text: 'a route leads to itself' },
   PLUGIN_IDLE: { source: 'config', text: 'a plugin does nothing on its route' },
   VARIABLE_UNKNOWN: { source: 'config', text: 'a variable that nobody on the route knows; it reads as empty' },
   HASH_KEY_EMPTY: { source: 'config', text: 'what chash goes by is empty; the client\'s address is hashed instead' },

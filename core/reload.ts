@@ -9,6 +9,7 @@ import type { StreamRouteValue } from './config/schemas/stream-route.ts';
 import type { ConsumerSource } from './consumer-plans.ts';
 import type { Engine } from './engine.ts';
 import { ProxyError } from './errors.ts';
+import { loopOf, type OwnListeners } from './own-loops.ts';
 import { PlaceBuilder, type OpenUpstream } from './place.ts';
 import { idleParts } from './route-warnings.ts';
 import { Plan, type Place, type PlanOptions } from './plan.ts';
@@ -34,6 +35,8 @@ export interface RoutesOptions {
   readonly surroundings?: Surroundings;
   /** Protocols that have a default route, for listeners whose clients no stream route matches; and its upstream. */
   readonly defaults?: { readonly protocols: readonly string[]; readonly upstream: UpstreamConf };
+  /** Absent: nobody tells of routes that lead to themselves. */
+  readonly own?: OwnListeners;
   /** One worker of all says what is accepted and does nothing; default true. */
   readonly warns?: boolean;
 }
@@ -144,8 +147,18 @@ export class Routes {
     this.#consumers = new Map([...config.resources.consumers].filter(([, { value }]) => Object.keys(pluginsIn(value)).length > 0));
     this.#options.engine.consumers = config.resources.consumers;
     void this.#swap(next, plans);
+    if (this.#options.warns !== false) for (const { route, upstream } of plans) this.#warnOfLoop(route, upstream);
     for (const { route } of next.values()) route.plan?.consumers?.follow();
     return rejections;
+  }
+
+  #warnOfLoop(route: Route, upstream: Upstream | null): void {
+    const { own, engine } = this.#options;
+    if (own === undefined || upstream === null || upstream.tls !== undefined) return;
+    const { router } = this;
+    const node = loopOf(route, upstream.nodes, { own, ports: router.ports, taker: (origin, { protocol }) => router.match(origin) ?? this.fallback(protocol) });
+    if (node === null) return;
+    engine.log.warn({ code: 'CONFIG_LOOP', route: route.id, node: node.address }, `the node ${node.address} is our own listener, where the same route takes the connection again`);
   }
 
   /** Where a listener's clients go that no stream route matches. */

@@ -3,6 +3,7 @@ import { expect, test, vi } from 'vitest';
 import { definePlugin } from '../../core/plugin.ts';
 import { startMillrace } from '../support/millrace-process.ts';
 import lineProtocol from '../support/line-protocol.ts';
+import { freePort } from '../support/ports.ts';
 import { startProxy, type Proxy } from '../support/proxy.ts';
 
 vi.setConfig({ testTimeout: 30_000 });
@@ -117,4 +118,32 @@ test('plugins and loggers of a subordinate route, and proxy_protocol with a prot
     'main: stream route users: it is subordinate, and lends its upstream only; commands pass the plugins of main: nothing comes of limit-count']);
   await proxy.put(`${routes}/tcp`, { server_addr: '127.0.0.9', upstream: { nodes, proxy_protocol: 1 } });
   expect(idle()).toHaveLength(2);
+});
+
+test('a route that leads to itself is told, by whichever address of the listener; one that another route takes there is not', async () => {
+  const [own, unused] = [await freePort(), await freePort()];
+  await using proxy = await startProxy({ route: null });
+  const loops = (): unknown[] => proxy.records.filter(({ code }) => code === 'CONFIG_LOOP').map(({ route, node }) => `${String(route)} ${String(node)}`);
+  const put = (id: string, node: string, more: object = {}): Promise<void> =>
+    proxy.put(`${routes}/${id}`, { upstream: { nodes: { [node]: 1 } }, protocol: { name: 'redis' }, ...more });
+  const hosts = ['127.0.0.1', 'localhost', '0.0.0.0'];
+  for (const host of hosts) await put('1', `${host}:${proxy.port}`);
+  expect(loops()).toEqual(hosts.map((host) => `1 ${host}:${proxy.port}`));
+  // A port that the route opens itself.
+  await put('2', `127.0.0.1:${own}`, { server_port: own });
+  expect(loops().slice(3)).toEqual([`2 127.0.0.1:${own}`]);
+  // Nobody listens there; the other one listens elsewhere; another route takes it; it asks for TLS; it takes nobody from this machine.
+  await put('1', `127.0.0.1:${unused}`);
+  await put('1', `127.0.0.9:${proxy.port}`);
+  await put('2', `127.0.0.1:${proxy.port}`, { server_port: own });
+  await put('1', `127.0.0.1:${proxy.port}`, { upstream: { nodes: { [`127.0.0.1:${proxy.port}`]: 1 }, scheme: 'tls' } });
+  await put('1', `127.0.0.1:${proxy.port}`, { remote_addr: '10.0.0.0/8' });
+  await put('1', `127.0.0.1:${proxy.port}`, { sni: 'a.example' });
+  expect(loops()).toHaveLength(4);
+});
+
+test('a default upstream that is the listener is told, too', async () => {
+  const port = await freePort();
+  await using proxy = await startProxy({ route: null, settings: { listeners: [{ port, protocol: 'redis' }] }, environment: { MILLRACE_UPSTREAM: `127.0.0.1:${port}` } });
+  expect(proxy.records.filter(({ code }) => code === 'CONFIG_LOOP')).toMatchObject([{ node: `127.0.0.1:${port}` }]);
 });
