@@ -116,6 +116,7 @@ test('clients_per_address: the addresses of an IPv6 /64 have one share, those of
   const [yes, no] = ['+PONG\r\n', '-ERR max number of clients reached\r\n'];
   expect([await from('2001:db8:1:2::1'), await from('2001:db8:1:2:ffff::9'), await from('2001:db8:1:2:3::4')]).toEqual([yes, yes, no]);
   expect([await from('2001:db8:1:3::1'), await from('203.0.113.1'), await from('203.0.113.1'), await from('203.0.113.1')]).toEqual([yes, yes, yes, no]);
+  expect(await counted(proxy, 'millrace_connections_closed_total', 'TOO_MANY_CONNECTIONS')).toBe(2);
   // A place in the share is given back by whoever had it.
   open[0]!.destroy();
   await expect.poll(() => from('2001:db8:1:2:3::4')).toBe(yes);
