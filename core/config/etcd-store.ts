@@ -39,7 +39,7 @@ export class EtcdStore extends WritableConfig implements Store {
   #closed = false;
   /** Why etcd is not followed now; null: it is. */
   #away: string | null = null;
-  #waiting: { readonly revision: number; readonly resolve: () => void }[] = [];
+  #waiting: { readonly shown: () => boolean; readonly resolve: () => void }[] = [];
   #writing: Promise<void> = Promise.resolve();
 
   private constructor(options: EtcdStoreOptions, client: EtcdClient, config: Config) {
@@ -97,10 +97,15 @@ export class EtcdStore extends WritableConfig implements Store {
     } catch (cause) {
       throw new ProxyError('STORE_FAILED', `${where(this.#options)} did not confirm the change: ${textOf(cause)}; read it again to see whether it was made`, { cause });
     }
-    await this.#seen(done.revision);
-    if (done.succeeded) return { outcome: 'written', revision: done.revision };
-    const index = Math.max(0, writes.findIndex(({ kind, id, revision }) =>
-      revision !== undefined && revision !== (this.get(kind, id)?.modifiedIndex ?? 0)));
+    const { succeeded, revision } = done;
+    if (succeeded) {
+      if (!await this.#seen(() => this.#config.revision >= revision)) throw this.#refusal();
+      return { outcome: 'written', revision };
+    }
+    const other = (): number => writes.findIndex(({ kind, id, revision: expected }) =>
+      expected !== undefined && expected !== (this.get(kind, id)?.modifiedIndex ?? 0));
+    await this.#seen(() => other() >= 0);
+    const index = Math.max(0, other());
     return { outcome: 'conflict', index, resource: this.get(writes[index]!.kind, writes[index]!.id) };
   }
 
@@ -187,8 +192,8 @@ export class EtcdStore extends WritableConfig implements Store {
     } else if (next > this.#config.revision) {
       this.#config = { ...this.#config, revision: next };
     }
-    this.#waiting = this.#waiting.filter(({ revision: wanted, resolve }) => {
-      if (wanted > next) return true;
+    this.#waiting = this.#waiting.filter(({ shown, resolve }) => {
+      if (!shown()) return true;
       resolve();
       return false;
     });
@@ -234,14 +239,14 @@ export class EtcdStore extends WritableConfig implements Store {
     this.#wait = Math.min(longestWait, this.#wait * 2);
   }
 
-  /** Until the watch has come to the revision. */
-  async #seen(revision: number): Promise<void> {
-    if (this.#config.revision >= revision) return;
+  /** Waits until the watch has shown it; if that takes too long, everything is read anew. Whether it was seen then. */
+  async #seen(shown: () => boolean): Promise<boolean> {
+    if (shown()) return true;
     await new Promise<void>((resolve) => {
       const timer = setTimeout(() => void this.#readAgain().then(resolve), seenWithin);
-      this.#waiting.push({ revision, resolve: () => { clearTimeout(timer); resolve(); } });
+      this.#waiting.push({ shown, resolve: () => { clearTimeout(timer); resolve(); } });
     });
-    if (this.#config.revision < revision) throw this.#refusal();
+    return shown();
   }
 
   // The snapshot.
@@ -250,8 +255,8 @@ export class EtcdStore extends WritableConfig implements Store {
     const { snapshot, log } = this.#options;
     const config = this.#config;
     this.#writing = this.#writing.then(() => {
-      // Of several changes in a row the last one is enough.
-      if (config !== this.#config) return;
+      // Of several changes in a row the last one is enough. A higher revision alone is none.
+      if (config.resources !== this.#config.resources) return;
       try {
         writeSnapshot(snapshot, config);
       } catch (error) {

@@ -154,7 +154,12 @@ export class EtcdClient {
       this.#token = null;
       throw new EtcdError(String(result.cancel_reason ?? 'etcd cancelled the watch'), 0);
     }
-    handlers.onBatch({ events: eventsIn(result), revision: revisionIn(result?.header) });
+    const events = eventsIn(result);
+    // The header tells etcd's revision, to which the events of this watch may have yet to come: at its beginning, and while it
+    // catches up. Only a message of progress says that all of them came.
+    const revision = events.length > 0 ? Math.max(...events.map(({ modRevision }) => modRevision))
+      : result?.created === true ? 0 : revisionIn(result?.header);
+    handlers.onBatch({ events, revision });
   }
 
   /** Tries every endpoint once. */

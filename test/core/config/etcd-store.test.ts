@@ -43,6 +43,24 @@ test('a resource is made, replaced and deleted, and its revisions are those of e
   await store.close();
 });
 
+test('what was written is there when the write is answered, also in the first moment of a store, and beside writes of others', async () => {
+  let stop = false;
+  const others = (async () => {
+    while (!stop) await etcd.call('/v3/kv/put', { key: 'L290aGVy', value: 'e30=' });
+  })();
+  for (let n = 0; n < 20; n++) {
+    const store = await open();
+    await store.put('upstreams', 'a', { retries: n });
+    const { modifiedIndex } = store.get('upstreams', 'a')!;
+    expect(store.get('upstreams', 'a')!.value).toEqual({ retries: n });
+    expect(await store.put('upstreams', 'a', {}, modifiedIndex - 1)).toMatchObject({ outcome: 'conflict', resource: { modifiedIndex } });
+    await store.close();
+    expect(readFileSync(join(folder, `${opened}.json`), 'utf8')).toContain(`"retries":${n}`);
+  }
+  stop = true;
+  await others;
+});
+
 test('several changes are one, or none', async () => {
   const store = await open();
   await store.put('upstreams', 'a', value);
