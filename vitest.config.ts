@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
@@ -9,6 +10,8 @@ export default defineConfig({
     hookTimeout: 60_000,
     expect: { poll: { timeout: 10_000, interval: 20 } },
     pool: 'forks',
+    // They wait more than they work: on two processors, too, two files go side by side.
+    maxWorkers: Math.max(2, availableParallelism() - 1),
     // The second is for scripts: .ci/run counts by it.
     reporters: ['default', ['json', { outputFile: '.vitest-report.json' }]],
   },

@@ -1,8 +1,7 @@
 // G6: configuration changes under load. Nobody notices.
 import { readFileSync } from 'node:fs';
-import { createContext, runInContext } from 'node:vm';
-import { setFlagsFromString } from 'node:v8';
 import { runOracle, type OracleResult } from '../support/oracle.ts';
+import { collectGarbage } from '../support/collect-garbage.ts';
 import { makeAuthority } from '../support/certificates.ts';
 import { freePort } from '../support/ports.ts';
 import { startProxy } from '../support/proxy.ts';
@@ -87,11 +86,9 @@ function timers(): number {
 }
 
 async function weigh(): Promise<number> {
-  setFlagsFromString('--expose-gc');
-  const collect = runInContext('gc', createContext()) as () => void;
   for (let i = 0; i < 4; i++) {
     await sleep(150);
-    collect();
+    collectGarbage();
   }
   return process.memoryUsage().heapUsed;
 }

@@ -1,6 +1,7 @@
 // M2, M4, M7–M9, P8: what one client, one server or one flood of names may cost the process.
 import { connect, Socket } from 'node:net';
 import { expect, test } from 'vitest';
+import { collectGarbage } from '../../support/collect-garbage.ts';
 import { startEvilUpstream } from '../../support/evil-upstream.ts';
 import { startProxy, type Proxy } from '../../support/proxy.ts';
 import { startRedis } from '../../support/redis-server.ts';
@@ -183,7 +184,7 @@ test('a reply of hundreds of thousands of elements streams through, and others a
   const asker = await proxy.connect();
   asker.socket.removeAllListeners('data');
   let [got, tail] = [0, ''];
-  asker.socket.on('data', (bytes: Buffer) => { got += bytes.length; tail = bytes.toString('latin1', bytes.length - 4); });
+  asker.socket.on('data', (bytes: Buffer) => { got += bytes.length; tail = (tail + bytes.toString('latin1', Math.max(0, bytes.length - 4))).slice(-4); });
   const other = await proxy.connect();
   await other.command('PING');
   const before = process.memoryUsage().external;
@@ -194,7 +195,11 @@ test('a reply of hundreds of thousands of elements streams through, and others a
     while (got < expected) {
       expect(await other.command('ECHO', String(answered))).toBe(String(answered));
       answered++;
-      most = Math.max(most, process.memoryUsage().external - before);
+      if (process.memoryUsage().external - before > most) {
+        // Only what is still in use counts.
+        collectGarbage();
+        most = Math.max(most, process.memoryUsage().external - before);
+      }
     }
     expect([got, tail]).toEqual([expected, 'vv\r\n']);
   }
