@@ -9,12 +9,11 @@
 import { randomInt } from 'node:crypto';
 import { KeyHash } from './key-hash.ts';
 import type { Occupied, OccupancyTable } from './plugin.ts';
+import { lock, unlock } from './shared-lock.ts';
 
 const bucketSlots = 16;
 const header = 4;
 const rowHead = 3;
-// A worker that ended while it held a lock must not stop the others.
-const mostSpins = 1_000_000;
 
 export class SharedOccupancy implements OccupancyTable {
   readonly #cells: Int32Array;
@@ -113,12 +112,10 @@ export class SharedOccupancy implements OccupancyTable {
   }
 
   #lock(slot: number): void {
-    for (let spins = 0; Atomics.compareExchange(this.#cells, slot + 2, 0, this.#worker + 1) !== 0; spins++) {
-      if (spins > mostSpins) return;
-    }
+    lock(this.#cells, slot + 2, this.#worker + 1);
   }
 
   #unlock(slot: number): void {
-    Atomics.compareExchange(this.#cells, slot + 2, this.#worker + 1, 0);
+    unlock(this.#cells, slot + 2, this.#worker + 1);
   }
 }

@@ -9,16 +9,16 @@
 // memory is bounded and nobody's count is forgotten, so a flood of keys cannot buy anyone a fresh limit.
 // `overflows` says how often it happened.
 import { randomInt } from 'node:crypto';
+import { threadId } from 'node:worker_threads';
 import { KeyHash } from './key-hash.ts';
 import type { WindowTable } from './plugin.ts';
+import { lock, unlock } from './shared-lock.ts';
 
 const bucketSlots = 16;
 const headerWords = 16;
 const seedWord = 0;
 const overflowWord = 1;
-// A worker that ended while it held a lock must not stop the others; nobody else holds one for longer than
-// this many looks at it take (some milliseconds).
-const mostSpins = 1_000_000;
+const owner = threadId + 1;
 
 export interface WindowOptions {
   /** What to add to `now` of this thread so that all threads mean the same time; default: the system's. */
@@ -139,10 +139,10 @@ export class SharedWindows implements WindowTable {
   forget(id: string): void {
     this.#hash(id);
     const bucket = this.#bucketOf(this.#key.tag);
-    this.#lock(bucket);
+    lock(this.#locks, bucket, owner);
     const slot = this.#find(bucket);
     if (slot >= 0) Atomics.store(this.#tags, slot, 0);
-    Atomics.store(this.#locks, bucket, 0);
+    unlock(this.#locks, bucket, owner);
   }
 
   #overlap(slot: number, end: number, length: number, time: number): number {
@@ -184,7 +184,7 @@ export class SharedWindows implements WindowTable {
 
   /** Gives the id a slot, or moves its own to the next window. -1: all slots are in use. */
   #claim(bucket: number, time: number, end: number, free: number): number {
-    this.#lock(bucket);
+    lock(this.#locks, bucket, owner);
     let slot = this.#find(bucket);
     if (slot >= 0) {
       // Another worker may have done it meanwhile.
@@ -193,7 +193,7 @@ export class SharedWindows implements WindowTable {
       slot = this.#unused(bucket, time);
       if (slot >= 0) this.#fill(slot, end, free);
     }
-    Atomics.store(this.#locks, bucket, 0);
+    unlock(this.#locks, bucket, owner);
     return slot;
   }
 
@@ -223,12 +223,6 @@ export class SharedWindows implements WindowTable {
     this.#ends[slot] = end;
     this.#free[slot] = free;
     Atomics.store(this.#tags, slot, this.#key.tag);
-  }
-
-  #lock(bucket: number): void {
-    for (let spins = 0; Atomics.compareExchange(this.#locks, bucket, 0, 1) !== 0; spins++) {
-      if (spins > mostSpins) return;
-    }
   }
 
   #bucketOf(tag: number): number {
