@@ -101,13 +101,15 @@ export class ReplyScanner {
   #wholeBulk(b: Uint8Array, at: number, end: number): number {
     let p = at;
     let length = 0;
-    while (p < end && p - at < 11) {
+    while (p < end && p - at < 10) {
       const c = b[p]!;
       if (c < 48 || c > 57) break;
       length = length * 10 + c - 48;
       p++;
     }
     if (p === at || p + 1 >= end || b[p] !== CR || b[p + 1] !== LF) return 0;
+    // No length: `digits` says so when its bytes come one by one.
+    if (b[at] === 48 && p - at > 1) return 0;
     const after = p + 2 + length;
     if (after + 2 > end || b[after] !== CR || b[after + 1] !== LF) return 0;
     return after + 2;

@@ -89,6 +89,11 @@ test('what another decoder takes is framed alike (flawed replies)', () => {
   }), { numRuns: runs });
 });
 
+test.each(['$00\r\n\r\n', '$03\r\nabc\r\n', '$00000000003\r\nabc\r\n'])('%j is refused in one piece as in many', (text) => {
+  expect(frame([bytesOf(text)])).toEqual(['broken']);
+  expect(frame(single(bytesOf(text)))).toEqual(['broken']);
+});
+
 describe('nesting (P5)', () => {
   test.each([1, 127, 128, 129])('of %i arrays', (depth) => {
     const whole = bytesOf(`${'*1\r\n'.repeat(depth)}:1\r\n`);
