@@ -9,12 +9,15 @@ const mostNaps = 500;
 /** `owner`: not 0, and nobody else's. */
 export function lock(cells: Int32Array, at: number, owner: number): void {
   for (let spin = 0; spin < spins; spin++) if (Atomics.compareExchange(cells, at, 0, owner) === 0) return;
-  for (let naps = 0; naps < mostNaps; naps++) {
+  for (let naps = 0, seen = 0; ;) {
     const holder = Atomics.compareExchange(cells, at, 0, owner);
     if (holder === 0) return;
+    naps = holder === seen ? naps + 1 : 0;
+    seen = holder;
+    // Of all who wait for a dead one, one takes it.
+    if (naps > mostNaps && Atomics.compareExchange(cells, at, holder, owner) === holder) return;
     Atomics.wait(cells, at, holder, nap);
   }
-  Atomics.store(cells, at, owner);
 }
 
 export function unlock(cells: Int32Array, at: number, owner: number): void {

@@ -3,8 +3,9 @@ import { Worker } from 'node:worker_threads';
 import { expect, test } from 'vitest';
 import { lock, unlock } from '../../core/shared-lock.ts';
 
-test('one at a time has it, however many threads share a processor', async () => {
+test.each([['nobody', 0], ['a dead thread', 99]])('one at a time has it, however many threads share a processor; %s had it before', async (_who, before) => {
   const cells = new Int32Array(new SharedArrayBuffer(12));
+  cells[0] = before;
   const hammer = `
     const { workerData: { cells, owner, module }, parentPort } = require('node:worker_threads');
     import(module).then(({ lock, unlock }) => {
